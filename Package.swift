@@ -1,0 +1,84 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+let package = Package(
+  name: "vitrine",
+  products: [
+    .executable(name: "vitrine", targets: ["vitrine"]),
+    .library(name: "Kernels", targets: ["Kernels"]),
+    .library(name: "Images", targets: ["Images"]),
+    .library(name: "Checkpoints", targets: ["Checkpoints"]),
+    .library(name: "VisionTransformer", targets: ["VisionTransformer"]),
+    .library(name: "Pipeline", targets: ["Pipeline"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    // C: inner loops, and libraries that speak C.
+    .target(name: "CKernels"),
+    .target(name: "CCodecs", dependencies: ["CJPEG", "CPNG"]),
+    .systemLibrary(
+      name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
+    .systemLibrary(
+      name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+    .systemLibrary(
+      name: "COpenBLAS", pkgConfig: "openblas",
+      providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
+
+    // Swift: from the kernels up to the command line.
+    .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS"]),
+    .target(
+      name: "Images",
+      dependencies: ["CCodecs", .product(name: "SystemPackage", package: "swift-system")]),
+    .target(
+      name: "Checkpoints",
+      dependencies: [.product(name: "SystemPackage", package: "swift-system")]),
+    .target(
+      name: "VisionTransformer",
+      dependencies: [
+        "Checkpoints", "Images", "Kernels",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      resources: [.embedInCode("Resources/imagenet1k-labels.txt")]),
+    .target(
+      name: "Pipeline",
+      dependencies: [
+        "VisionTransformer",
+        .product(name: "HeapModule", package: "swift-collections"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
+    .executableTarget(
+      name: "vitrine",
+      dependencies: [
+        "Pipeline",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+
+    // One test target per source target; Tests/Fixtures holds what scripts/reference made.
+    .target(
+      name: "TestSupport",
+      dependencies: ["Checkpoints", .product(name: "SystemPackage", package: "swift-system")],
+      path: "Tests/TestSupport"),
+    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"]),
+    .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
+    .testTarget(name: "VisionTransformerTests", dependencies: ["VisionTransformer", "TestSupport"]),
+    .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "TestSupport"]),
+    .testTarget(name: "vitrineTests", dependencies: ["vitrine", "TestSupport"]),
+  ]
+)
+
+// Continuous integration sets this: a warning in our own code is an error there, and only there.
+if Context.environment["VITRINE_WARNINGS_AS_ERRORS"] != nil {
+  for target in package.targets where target.type != .system {
+    target.swiftSettings = (target.swiftSettings ?? []) + [.treatAllWarnings(as: .error)]
+    target.cSettings = (target.cSettings ?? []) + [.treatAllWarnings(as: .error)]
+  }
+}

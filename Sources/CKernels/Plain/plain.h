@@ -1,0 +1,20 @@
+/// The plain twins: readable C that defines what each operation computes. See CKernels.h for shapes and
+/// meaning.
+
+#ifndef CKERNELS_PLAIN_H
+#define CKERNELS_PLAIN_H
+
+#include "../include/CKernels.h"
+
+void ckernels_plain_layer_norm(const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
+                               size_t columns, const float *gamma, const float *beta, float epsilon);
+void ckernels_plain_gelu(float *x, size_t stride, size_t rows, size_t columns, const float *bias);
+void ckernels_plain_softmax(float *x, size_t stride, size_t rows, size_t columns, float scale);
+void ckernels_plain_add_bias(float *x, size_t stride, size_t rows, size_t columns, const float *bias);
+void ckernels_plain_add_residual(float *x, size_t x_stride, const float *y, size_t y_stride, size_t rows,
+                                 size_t columns, const float *gamma, const float *bias);
+void ckernels_plain_float16_to_float32(const void *source, float *out, size_t count);
+void ckernels_plain_bfloat16_to_float32(const void *source, float *out, size_t count);
+bool ckernels_plain_all_finite(const float *x, size_t count);
+
+#endif

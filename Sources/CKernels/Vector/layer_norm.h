@@ -1,0 +1,60 @@
+/// Body of `layer_norm` (see CKernels.h) in the words of vector.h.
+
+INLINE float row_mean(const float *x, size_t whole, size_t rest) {
+  vfloat even = v_set(0), odd = v_set(0);  // two chains, as an addition takes several cycles
+  size_t i = 0;
+  for (; i + 2 * LANES <= whole; i += 2 * LANES) {
+    even = v_add(even, v_load(x + i));
+    odd = v_add(odd, v_load(x + i + LANES));
+  }
+  if (i < whole) even = v_add(even, v_load(x + i));
+  if (rest) odd = v_add(odd, v_load_tail(x + whole, rest, 0));
+  return v_sum(v_add(even, odd)) / (float)(whole + rest);
+}
+
+INLINE vfloat normalized(vfloat x, vfloat mean, vfloat correction, vfloat scale) {
+  return v_mul(v_sub(v_sub(x, mean), correction), scale);
+}
+
+INLINE void layer_norm_row(const float *x, float *out, size_t whole, size_t rest, const float *gamma,
+                           const float *beta, float epsilon) {
+  const vfloat mean = v_set(row_mean(x, whole, rest));
+  // Second pass: the variance about the rounded mean, and how far that mean is off (the corrected two-pass
+  // algorithm of Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983, eq. 1.7).
+  vfloat differences = v_set(0), squares = v_set(0);
+  for (size_t i = 0; i < whole; i += LANES) {
+    const vfloat d = v_sub(v_load(x + i), mean);
+    differences = v_add(differences, d);
+    squares = v_fma(d, d, squares);
+  }
+  if (rest) {
+    const vfloat d = v_keep(v_sub(v_load_tail(x + whole, rest, 0), mean), rest);
+    differences = v_add(differences, d);
+    squares = v_fma(d, d, squares);
+  }
+  const float count = (float)(whole + rest);
+  const float off = v_sum(differences) / count;
+  const float variance = v_sum(squares) / count - off * off;
+  const vfloat scale = v_set(1 / sqrtf(fmaxf(variance, 0) + epsilon));
+  const vfloat correction = v_set(off);
+
+  for (size_t i = 0; i < whole; i += LANES) {
+    vfloat v = normalized(v_load(x + i), mean, correction, scale);
+    if (gamma) v = v_mul(v, v_load(gamma + i));
+    if (beta) v = v_add(v, v_load(beta + i));
+    v_store(out + i, v);
+  }
+  if (rest) {
+    vfloat v = normalized(v_load_tail(x + whole, rest, 0), mean, correction, scale);
+    if (gamma) v = v_mul(v, v_load_tail(gamma + whole, rest, 0));
+    if (beta) v = v_add(v, v_load_tail(beta + whole, rest, 0));
+    v_store_tail(out + whole, v, rest);
+  }
+}
+
+TARGET static void layer_norm(const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
+                              size_t columns, const float *gamma, const float *beta, float epsilon) {
+  const size_t rest = columns % LANES;
+  for (size_t r = 0; r < rows; r++, x += x_stride, out += out_stride)
+    layer_norm_row(x, out, columns - rest, rest, gamma, beta, epsilon);
+}

@@ -1,0 +1,77 @@
+/// The vector words (see vector.h) in AVX2, FMA and F16C.
+
+#include "vector.h"
+
+#define TARGET __attribute__((target("avx2,fma,f16c")))
+#define INLINE static inline __attribute__((always_inline, target("avx2,fma,f16c")))
+
+enum { LANES = 8 };
+typedef __m256 vfloat;
+typedef __m256i vseen;
+
+INLINE vfloat v_set(float x) { return _mm256_set1_ps(x); }
+INLINE vfloat v_load(const float *p) { return _mm256_loadu_ps(p); }
+INLINE void v_store(float *p, vfloat v) { _mm256_storeu_ps(p, v); }
+
+// All ones in the first n lanes.
+INLINE __m256i lane_mask(size_t n) {
+  static const int32_t ones_then_zeros[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  return _mm256_loadu_si256((const __m256i *)(ones_then_zeros + LANES - n));
+}
+
+INLINE vfloat v_load_tail(const float *p, size_t n, float fill) {
+  const __m256i mask = lane_mask(n);
+  return _mm256_blendv_ps(v_set(fill), _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask));
+}
+INLINE void v_store_tail(float *p, vfloat v, size_t n) { _mm256_maskstore_ps(p, lane_mask(n), v); }
+INLINE vfloat v_keep(vfloat v, size_t n) { return _mm256_and_ps(v, _mm256_castsi256_ps(lane_mask(n))); }
+
+INLINE vfloat v_add(vfloat a, vfloat b) { return _mm256_add_ps(a, b); }
+INLINE vfloat v_sub(vfloat a, vfloat b) { return _mm256_sub_ps(a, b); }
+INLINE vfloat v_mul(vfloat a, vfloat b) { return _mm256_mul_ps(a, b); }
+INLINE vfloat v_div(vfloat a, vfloat b) { return _mm256_div_ps(a, b); }
+INLINE vfloat v_fma(vfloat a, vfloat b, vfloat c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE vfloat v_fnma(vfloat a, vfloat b, vfloat c) { return _mm256_fnmadd_ps(a, b, c); }
+INLINE vfloat v_max(vfloat a, vfloat b) { return _mm256_max_ps(a, b); }
+INLINE vfloat v_min(vfloat a, vfloat b) { return _mm256_min_ps(a, b); }
+INLINE vfloat v_abs(vfloat v) { return _mm256_andnot_ps(v_set(-0.0f), v); }
+INLINE vfloat v_round(vfloat v) {
+  return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+INLINE vfloat power_of_two(__m256i n) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+}
+// In two halves, as 2^n alone has no normal float below n = -126.
+INLINE vfloat v_scale(vfloat v, vfloat n) {
+  const __m256i whole = _mm256_cvtps_epi32(n);
+  const __m256i half = _mm256_srai_epi32(whole, 1);
+  return v_mul(v_mul(v, power_of_two(half)), power_of_two(_mm256_sub_epi32(whole, half)));
+}
+
+INLINE float v_sum(vfloat v) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+INLINE float v_largest(vfloat v) {
+  __m128 s = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+INLINE vseen v_nothing_seen(void) { return _mm256_setzero_si256(); }
+INLINE vseen v_nonfinite(vseen seen, vfloat v) {
+  const __m256i largest = _mm256_set1_epi32(0x7f7fffff);  // bits of the largest finite float
+  return _mm256_or_si256(seen, _mm256_cmpgt_epi32(_mm256_castps_si256(v_abs(v)), largest));
+}
+INLINE bool v_any_seen(vseen seen) { return !_mm256_testz_si256(seen, seen); }
+
+// LANES halves at source, as floats.
+INLINE vfloat v_from_float16(const void *source) {
+  return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)source));
+}
+INLINE vfloat v_from_bfloat16(const void *source) {
+  const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)source));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}

@@ -1,0 +1,78 @@
+// Which variants this machine can run, and which one is used.
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "variants.h"
+
+#if CKERNELS_X86
+#include <cpuid.h>
+
+// Register states that the operating system saves on a context switch (XCR0): without its part, executing an
+// instruction that CPUID announces faults, or loses the upper halves of registers.
+enum {
+  XCR0_AVX = 0x06,     // xmm, ymm
+  XCR0_AVX512 = 0xe6,  // and opmask, upper half of zmm0-15, zmm16-31
+};
+
+static uint64_t read_xcr0(void) {
+  uint32_t low, high;
+  __asm__ __volatile__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return ((uint64_t)high << 32) | low;
+}
+
+static bool processor_supports(ckernels_variant variant) {
+  unsigned a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return false;
+  const unsigned leaf1 = bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C;
+  if ((c & leaf1) != leaf1) return false;
+  const uint64_t xcr0 = read_xcr0();
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  switch (variant) {
+    case CKERNELS_AVX2:
+      return (b & bit_AVX2) && (xcr0 & XCR0_AVX) == XCR0_AVX;
+    case CKERNELS_AVX512:
+      return (b & bit_AVX512F) && (xcr0 & XCR0_AVX512) == XCR0_AVX512;
+    default:
+      return true;
+  }
+}
+#endif
+
+enum { VARIANT_COUNT = CKERNELS_AVX512 + 1 };
+
+static const char *const variant_names[VARIANT_COUNT] = {"plain", "avx2", "avx512"};
+static const ckernels_operations *tables[VARIANT_COUNT];  // NULL: not supported here
+static ckernels_variant active = CKERNELS_PLAIN;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void fill(void) {
+  tables[CKERNELS_PLAIN] = &ckernels_plain_operations;
+#if CKERNELS_X86
+  if (processor_supports(CKERNELS_AVX2)) tables[CKERNELS_AVX2] = &ckernels_avx2_operations;
+  if (processor_supports(CKERNELS_AVX512)) tables[CKERNELS_AVX512] = &ckernels_avx512_operations;
+#endif
+  for (int variant = 0; variant < VARIANT_COUNT; variant++)
+    if (tables[variant]) active = (ckernels_variant)variant;
+  // A name that is unknown or not supported is ignored here; Swift's `KernelVariant.validateEnvironment`
+  // reports it.
+  const char *wanted = getenv("VITRINE_KERNELS");
+  for (int variant = 0; wanted && variant < VARIANT_COUNT; variant++)
+    if (tables[variant] && strcmp(wanted, variant_names[variant]) == 0) active = (ckernels_variant)variant;
+}
+
+const ckernels_operations *ckernels_operations_of(ckernels_variant variant) {
+  pthread_once(&once, fill);
+  return (unsigned)variant < VARIANT_COUNT ? tables[variant] : NULL;
+}
+
+ckernels_variant ckernels_active_variant(void) {
+  pthread_once(&once, fill);
+  return active;
+}
+
+const ckernels_operations *ckernels_active_operations(void) {
+  pthread_once(&once, fill);
+  return tables[active];
+}

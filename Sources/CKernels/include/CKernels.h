@@ -1,0 +1,90 @@
+/// Inner loops over float32 rows, one variant per instruction set.
+///
+/// Letters: R rows, D columns of a row. Matrices are row-major; a stride is the distance between the starts
+/// of two rows, counted in floats. Float pointers need the alignment of a float and no more; R, D and counts
+/// may be zero. Outputs may be the same memory as inputs (same pointer, same stride) and must not overlap
+/// them in any other way.
+
+#ifndef CKERNELS_H
+#define CKERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __clang__
+#pragma clang assume_nonnull begin
+#else
+#define _Nullable
+#endif
+
+typedef enum {
+  CKERNELS_PLAIN = 0,   ///< C without intrinsics: slow, always there, defines what is right
+  CKERNELS_AVX2 = 1,    ///< AVX2, FMA and F16C: 8 lanes
+  CKERNELS_AVX512 = 2,  ///< AVX-512F: 16 lanes, masked tails
+} ckernels_variant;
+
+/// The operations of one variant.
+typedef struct {
+  /// out[r, :] = (x[r, :] - mean) / sqrt(variance + epsilon) * gamma + beta, with the biased variance of row
+  /// r. x, out [R, D]; gamma, beta [D] or NULL for 1 and 0. Source: Ba, Kiros, Hinton, "Layer Normalization",
+  /// arXiv:1607.06450, eq. 4.
+  void (*layer_norm)(const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
+                     size_t columns, const float *_Nullable gamma, const float *_Nullable beta,
+                     float epsilon);
+
+  /// x = v * Phi(v), v = x + bias, with Phi the standard normal distribution function: the exact (erf) form.
+  /// x [R, D]; bias [D] or NULL. Keeps relative accuracy in the negative tail; gelu(-inf) is 0, its limit.
+  /// Source: Hendrycks, Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415, section 2.
+  void (*gelu)(float *x, size_t stride, size_t rows, size_t columns, const float *_Nullable bias);
+
+  /// x[r, :] = softmax(scale * x[r, :]), with the maximum of the row subtracted first. x [R, D]; scale > 0.
+  /// -inf becomes 0. A row with a NaN, with +inf, or of -inf alone becomes all NaN (as in PyTorch).
+  void (*softmax)(float *x, size_t stride, size_t rows, size_t columns, float scale);
+
+  /// x[r, :] += bias. x [R, D]; bias [D].
+  void (*add_bias)(float *x, size_t stride, size_t rows, size_t columns, const float *bias);
+
+  /// x[r, :] += gamma * (y[r, :] + bias). x, y [R, D]; gamma (layer scale), bias [D] or NULL for 1 and 0.
+  void (*add_residual)(float *x, size_t x_stride, const float *y, size_t y_stride, size_t rows,
+                       size_t columns, const float *_Nullable gamma, const float *_Nullable bias);
+
+  /// IEEE 754 binary16 to binary32, exact; a signalling NaN becomes quiet, payload kept. source: any
+  /// alignment.
+  void (*float16_to_float32)(const void *source, float *out, size_t count);
+
+  /// bfloat16 (the upper half of a binary32) to binary32, exact, all bits kept. source: any alignment.
+  void (*bfloat16_to_float32)(const void *source, float *out, size_t count);
+
+  /// Whether none of the values is NaN or infinite (true for none at all).
+  bool (*all_finite)(const float *x, size_t count);
+} ckernels_operations;
+
+/// The operations of a variant, or NULL where the build, the processor or the operating system lacks it.
+const ckernels_operations *_Nullable ckernels_operations_of(ckernels_variant variant);
+
+/// The variant in use: the one that the environment variable VITRINE_KERNELS names (plain, avx2, avx512) if
+/// it is supported, else the best supported one. Settled at the first call; later changes of the environment
+/// are not seen.
+ckernels_variant ckernels_active_variant(void);
+
+/// The operations of the variant in use.
+const ckernels_operations *ckernels_active_operations(void);
+
+/// Cores in the affinity mask of the calling thread; 0 if unknown.
+size_t ckernels_affinity_cores(void);
+
+/// One turn of a waiting loop: tells the core that it has nothing to do.
+static inline void ckernels_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+#ifdef __clang__
+#pragma clang assume_nonnull end
+#endif
+
+#endif

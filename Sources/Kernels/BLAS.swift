@@ -1,0 +1,50 @@
+import COpenBLAS
+import Foundation
+
+/// OpenBLAS, the library behind the matrix products.
+public enum BLAS {
+  /// Version and build options of the library, and the processor that it chose its kernels for.
+  public static var description: String {
+    func text(_ characters: UnsafeMutablePointer<CChar>?) -> String {
+      characters.map { String(cString: $0).trimmingCharacters(in: .whitespaces) } ?? "unknown"
+    }
+    return "\(text(openblas_get_config())), kernels for \(text(openblas_get_corename()))"
+  }
+
+  /// Tells OpenBLAS to compute on the caller's thread alone. Done once; `Compute` calls it.
+  public static func configure() {
+    _ = singleThreaded
+  }
+
+  private static let singleThreaded: Void = openblas_set_num_threads(1)
+
+  enum Layout {
+    /// b [K, O]
+    case asIs
+    /// b [O, K]
+    case transposed
+  }
+
+  /// out [R, O] = scale · a [R, K] · b + addend · out, on the caller's thread.
+  static func multiply(
+    _ a: MatrixView, _ b: MatrixView, _ layout: Layout, scale: Float = 1, addend: Float = 0,
+    into out: MutableMatrixView
+  ) {
+    let (inner, outputs) = layout == .asIs ? (b.rows, b.columns) : (b.columns, b.rows)
+    precondition(
+      a.columns == inner && out.rows == a.rows && out.columns == outputs,
+      "product [\(a.rows), \(a.columns)] · [\(inner), \(outputs)] does not fit [\(out.rows), \(out.columns)]")
+    guard out.rows > 0 && out.columns > 0 else { return }
+    cblas_sgemm(
+      CblasRowMajor, CblasNoTrans, layout == .asIs ? CblasNoTrans : CblasTrans,
+      blasint(out.rows), blasint(out.columns), blasint(inner),
+      scale, a.base, leadingDimension(a.rowStride),
+      b.base, leadingDimension(b.rowStride),
+      addend, out.base, leadingDimension(out.rowStride))
+  }
+
+  /// OpenBLAS wants at least 1, even of an empty matrix.
+  private static func leadingDimension(_ rowStride: Int) -> blasint {
+    blasint(max(1, rowStride))
+  }
+}

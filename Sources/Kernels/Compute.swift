@@ -1,0 +1,87 @@
+import CKernels
+
+/// How the operations of one forward pass run: on the caller's thread alone, or split over a pool.
+///
+/// Matrices and vectors are float32. Shapes that do not fit each other are the programmer's error and stop
+/// the program; empty matrices are fine. Outputs must not overlap inputs unless an operation says so.
+public struct Compute: Sendable {
+  let pool: ThreadPool?
+
+  /// - Parameter pool: the threads to split each operation over; nil computes on the caller's thread.
+  public init(pool: ThreadPool? = nil) {
+    self.pool = pool
+    BLAS.configure()
+  }
+
+  /// Layer normalisation of each row, then an affine map.
+  ///
+  /// Source: Ba, Kiros, Hinton, "Layer Normalization", arXiv:1607.06450, eq. 4.
+  /// - Parameters:
+  ///   - x: [R, D].
+  ///   - gamma: scale [D]; nil for 1.
+  ///   - beta: shift [D]; nil for 0.
+  ///   - epsilon: added to the (biased) variance.
+  ///   - out: [R, D]; may be `x`.
+  public func layerNorm(
+    _ x: MatrixView, gamma: UnsafePointer<Float>?, beta: UnsafePointer<Float>?, epsilon: Float,
+    into out: MutableMatrixView
+  ) {
+    checkSameShape(x, out, "layerNorm")
+    let (gamma, beta) = (SharedVector(gamma), SharedVector(beta))
+    split(out.rows, work: out.rows * out.columns * Cost.element) { rows in
+      Operations.active.layer_norm(
+        x.base + rows.lowerBound * x.rowStride, x.rowStride,
+        out.base + rows.lowerBound * out.rowStride, out.rowStride,
+        rows.count, out.columns, gamma.base, beta.base, epsilon)
+    }
+  }
+
+  /// softmax(scale · x) of each row, in place.
+  ///
+  /// -inf becomes 0; a row with a NaN or +inf, or of -inf alone, becomes all NaN.
+  /// - Parameters:
+  ///   - x: [R, C].
+  ///   - scale: above 0.
+  public func softmax(_ x: MutableMatrixView, scale: Float = 1) {
+    split(x.rows, work: x.rows * x.columns * Cost.exponential) { rows in
+      Compute.softmax(rows: rows, of: x, scale: scale)
+    }
+  }
+
+  static func softmax(rows: Range<Int>, of x: MutableMatrixView, scale: Float) {
+    precondition(scale > 0, "softmax with a scale of \(scale)")
+    Operations.active.softmax(
+      x.base + rows.lowerBound * x.rowStride, x.rowStride, rows.count, x.columns, scale)
+  }
+
+  // MARK: - Splitting
+
+  /// Rough costs in floating-point operations, for deciding whether splitting pays.
+  enum Cost {
+    /// Handing work to the other threads and waiting for them: some 10 µs.
+    static let ofSplitting = 1_000_000
+    /// One element of a normalisation or an addition, bound by memory.
+    static let element = 16
+    /// One element with an exponential.
+    static let exponential = 32
+  }
+
+  /// Calls `body` with ranges that together make 0..<`count`, one for each thread; with one range if the
+  /// `work` (in floating-point operations) is too little to share.
+  func split(_ count: Int, work: Int, _ body: @Sendable (Range<Int>) -> Void) {
+    guard count > 0 else { return }
+    guard let pool, pool.threadCount > 1, work >= Cost.ofSplitting else {
+      body(0..<count)
+      return
+    }
+    // Whole vectors, and whole tiles of the matrix product, stay together.
+    let grain = 16
+    let grains = (count + grain - 1) / grain
+    let parts = min(pool.threadCount, grains)
+    pool.forEach(parts) { part in
+      let start = grains * part / parts * grain
+      let end = min(count, grains * (part + 1) / parts * grain)
+      body(start..<end)
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import CKernels
+import Foundation
+
+/// An instruction set that the inner loops of CKernels exist for.
+public enum KernelVariant: String, CaseIterable, Sendable {
+  /// C without intrinsics, on every machine.
+  case plain
+  /// AVX2, FMA and F16C.
+  case avx2
+  /// AVX-512F.
+  case avx512
+
+  /// Environment variable that forces a variant.
+  static let environmentVariable = "VITRINE_KERNELS"
+
+  /// The variants that this build, processor and operating system support, slowest first.
+  public static var available: [KernelVariant] {
+    allCases.filter { ckernels_operations_of($0.cVariant) != nil }
+  }
+
+  /// The variant in use: what `VITRINE_KERNELS` asked for at start, else the fastest available.
+  public static var active: KernelVariant {
+    switch ckernels_active_variant() {
+    case CKERNELS_AVX512: .avx512
+    case CKERNELS_AVX2: .avx2
+    default: .plain
+    }
+  }
+
+  /// Checks that the environment variable `VITRINE_KERNELS`, if set, names an available variant.
+  ///
+  /// Without this check, a value that cannot be honoured is ignored.
+  /// - Throws: `KernelVariantError` with the allowed values.
+  public static func validateEnvironment() throws(KernelVariantError) {
+    try validate(ProcessInfo.processInfo.environment[environmentVariable])
+  }
+
+  package static func validate(_ value: String?) throws(KernelVariantError) {
+    guard let value, !value.isEmpty else { return }
+    guard let variant = KernelVariant(rawValue: value) else {
+      throw KernelVariantError(value: value, reason: .unknown, allowed: available)
+    }
+    guard available.contains(variant) else {
+      throw KernelVariantError(value: value, reason: .notSupported, allowed: available)
+    }
+  }
+
+  /// The name of the variant in C.
+  package var cVariant: ckernels_variant {
+    switch self {
+    case .plain: CKERNELS_PLAIN
+    case .avx2: CKERNELS_AVX2
+    case .avx512: CKERNELS_AVX512
+    }
+  }
+}
+
+/// `VITRINE_KERNELS` asks for something that cannot be had.
+public struct KernelVariantError: Error, Equatable, CustomStringConvertible {
+  public enum Reason: Sendable {
+    /// No variant has that name.
+    case unknown
+    /// This build, processor or operating system lacks it.
+    case notSupported
+  }
+
+  /// The value of the environment variable.
+  public let value: String
+  public let reason: Reason
+  /// The values that would do on this machine.
+  public let allowed: [KernelVariant]
+
+  package init(value: String, reason: Reason, allowed: [KernelVariant]) {
+    (self.value, self.reason, self.allowed) = (value, reason, allowed)
+  }
+
+  public var description: String {
+    let names = allowed.map(\.rawValue).joined(separator: ", ")
+    let problem =
+      switch reason {
+      case .unknown: "is not a kernel variant"
+      case .notSupported: "is not supported by this CPU"
+      }
+    return
+      "\(KernelVariant.environmentVariable)=\(value) \(problem); allowed here: \(names) (or leave it unset)"
+  }
+}

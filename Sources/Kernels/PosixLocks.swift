@@ -1,0 +1,42 @@
+import Foundation
+
+// Swift's Synchronization module has a mutex but no condition variable; these two belong together.
+
+/// A pthread mutex at a fixed address.
+final class PosixMutex: @unchecked Sendable {
+  fileprivate let handle: UnsafeMutablePointer<pthread_mutex_t>
+
+  init() {
+    handle = .allocate(capacity: 1)
+    handle.initialize(to: pthread_mutex_t())
+    pthread_mutex_init(handle, nil)
+  }
+
+  deinit {
+    pthread_mutex_destroy(handle)
+    handle.deallocate()
+  }
+
+  func lock() { pthread_mutex_lock(handle) }
+  func unlock() { pthread_mutex_unlock(handle) }
+}
+
+/// A pthread condition variable at a fixed address.
+final class PosixCondition: @unchecked Sendable {
+  private let handle: UnsafeMutablePointer<pthread_cond_t>
+
+  init() {
+    handle = .allocate(capacity: 1)
+    handle.initialize(to: pthread_cond_t())
+    pthread_cond_init(handle, nil)
+  }
+
+  deinit {
+    pthread_cond_destroy(handle)
+    handle.deallocate()
+  }
+
+  /// Sleeps until woken, which may happen without cause; `mutex` is free meanwhile.
+  func wait(_ mutex: PosixMutex) { pthread_cond_wait(handle, mutex.handle) }
+  func broadcast() { pthread_cond_broadcast(handle) }
+}

@@ -1,0 +1,75 @@
+import CKernels
+import Kernels
+import Testing
+
+@Suite struct RowOperationTests {
+  /// Relative to the sum of magnitudes: at most three roundings of 2^-24 each.
+  static let relativeLimit = 2 * floatEpsilon
+
+  @Test(arguments: KernelVariant.available, lengths)
+  func addsBias(variant: KernelVariant, length: Int) throws {
+    var random = TestRandom()
+    let x = random.matrix(3, length, gap: 4)
+    let before = x.values
+    let bias = GuardedMatrix(random.floats(length))
+    try operations(variant).add_bias(x.base, x.stride, 3, length, bias.base)
+    // One rounding, the same for every variant.
+    #expect(x.values == before.indices.map { before[$0] + bias[0, $0 % length] })
+    #expect(x.isIntact && bias.isIntact)
+  }
+
+  @Test(arguments: KernelVariant.available, lengths)
+  func addsResidual(variant: KernelVariant, length: Int) throws {
+    var random = TestRandom()
+    let y = random.matrix(3, length, gap: 1)
+    let gamma = GuardedMatrix(random.floats(length))
+    let bias = GuardedMatrix(random.floats(length))
+    let before = random.floats(3 * length)
+    for (gamma, bias) in [(gamma, bias), (gamma, nil), (nil, bias), (nil, nil)]
+      as [(GuardedMatrix?, GuardedMatrix?)]
+    {
+      func run(_ variant: KernelVariant) throws -> [Float] {
+        let x = GuardedMatrix(rows: 3, columns: length, gap: 4) { before[$0 * length + $1] }
+        try operations(variant).add_residual(
+          x.base, x.stride, y.base, y.stride, 3, length, gamma?.base, bias?.base)
+        #expect(x.isIntact)
+        return x.values
+      }
+      let terms = before.indices.map { index in
+        let (row, column) = index.quotientAndRemainder(dividingBy: length)
+        let value = Double(y[row, column]) + (bias.map { Double($0[0, column]) } ?? 0)
+        return value * (gamma.map { Double($0[0, column]) } ?? 1)
+      }
+      let expected = before.indices.map { Double(before[$0]) + terms[$0] }
+      // Three terms of magnitude 1 at most: 3 bounds every partial sum.
+      func limit(_ index: Int) -> Double { 3 * RowOperationTests.relativeLimit }
+      let actual = try run(variant)
+      expectClose(actual, expected, limit: limit)
+      expectClose(actual, try run(.plain).map(Double.init), "against plain", limit: limit)
+    }
+  }
+
+  @Test(arguments: KernelVariant.available, lengths)
+  func findsNonFiniteValues(variant: KernelVariant, length: Int) throws {
+    let operations = try operations(variant)
+    // The sentinels around are NaN: they must not be seen.
+    var values = [Float](repeating: .greatestFiniteMagnitude, count: length)
+    values[length / 2] = -.leastNonzeroMagnitude
+    #expect(operations.all_finite(GuardedMatrix(values).base, length))
+    for bad in [Float.nan, -.nan, .signalingNaN, .infinity, -.infinity] {
+      for position in [0, length / 2, length - 1] {
+        var values = values
+        values[position] = bad
+        #expect(!operations.all_finite(GuardedMatrix(values).base, length), "\(bad) at \(position)")
+      }
+    }
+    #expect(operations.all_finite(GuardedMatrix([]).base, 0))
+  }
+
+  @Test func findsNonFiniteValuesInMatrices() {
+    let matrix = GuardedMatrix(rows: 3, columns: 17, gap: 2)
+    #expect(Elements.allFinite(matrix.view))
+    matrix.base[2 * matrix.stride + 16] = .nan
+    #expect(!Elements.allFinite(matrix.view))
+  }
+}

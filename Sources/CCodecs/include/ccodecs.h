@@ -1,0 +1,123 @@
+// JPEG and PNG decoding to 8-bit RGB behind calls that return errors, and the inner loops of resampling.
+//
+// libjpeg and libpng report failures by longjmp. Swift frames must never be jumped over, so each setjmp and
+// its longjmp stay within one C function of this module; what leaves is a status and a sentence.
+#ifndef CCODECS_H
+#define CCODECS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum {
+  CCODECS_OK = 0,
+  /// The bytes end before the image does.
+  CCODECS_TRUNCATED,
+  /// The bytes contradict the format.
+  CCODECS_CORRUPT,
+  /// Valid, but of a kind that is not decoded here (12-bit, lossless, two components).
+  CCODECS_UNSUPPORTED,
+  CCODECS_OUT_OF_MEMORY,
+} ccodecs_status;
+
+/// Why a call failed. Filled only where the status is not CCODECS_OK.
+typedef struct {
+  ccodecs_status status;
+  /// Bytes of the input that were consumed before the failure.
+  size_t offset;
+  /// The library's own words, zero-terminated.
+  char message[200];
+} ccodecs_failure;
+
+/// What a header states about an image.
+typedef struct {
+  uint32_t width;
+  uint32_t height;
+} ccodecs_header;
+
+// MARK: JPEG (jpeg.c)
+
+/// A JPEG image whose header has been read.
+typedef struct ccodecs_jpeg ccodecs_jpeg;
+
+/// Reads the header of a JPEG image. No memory in proportion to the image is taken.
+///
+/// `bytes` is borrowed until ccodecs_jpeg_close. Returns NULL on failure. Close the result with
+/// ccodecs_jpeg_close.
+ccodecs_jpeg *ccodecs_jpeg_open(const uint8_t *bytes, size_t count, ccodecs_header *header,
+                                ccodecs_failure *failure);
+
+/// Decodes into `rgb`, uint8 [height, width, 3], as Pillow's `convert("RGB")` would: slow integer DCT, fancy
+/// upsampling, four-component images taken for Adobe's inverted CMYK. To be called once.
+ccodecs_status ccodecs_jpeg_decode(ccodecs_jpeg *jpeg, uint8_t *rgb, ccodecs_failure *failure);
+
+/// Rows that ccodecs_jpeg_decode has written so far.
+uint32_t ccodecs_jpeg_rows(const ccodecs_jpeg *jpeg);
+
+void ccodecs_jpeg_close(ccodecs_jpeg *jpeg);
+
+// MARK: PNG (png.c)
+
+/// A PNG image whose header has been read.
+typedef struct ccodecs_png ccodecs_png;
+
+/// Reads the chunks of a PNG image up to the pixel data. No memory in proportion to the image is taken.
+///
+/// `bytes` is borrowed until ccodecs_png_close. Returns NULL on failure. Close the result with
+/// ccodecs_png_close.
+ccodecs_png *ccodecs_png_open(const uint8_t *bytes, size_t count, ccodecs_header *header,
+                              ccodecs_failure *failure);
+
+/// Decodes into `rgb`, uint8 [height, width, 3], as Pillow's `convert("RGB")` would: alpha, transparency and
+/// gamma are ignored, 16-bit colour keeps its high byte, 16-bit grey is clipped to 255. To be called once.
+ccodecs_status ccodecs_png_decode(ccodecs_png *png, uint8_t *rgb, ccodecs_failure *failure);
+
+/// Complete rows that ccodecs_png_decode has written so far. Of an interlaced image only the last pass
+/// counts.
+uint32_t ccodecs_png_rows(const ccodecs_png *png);
+
+void ccodecs_png_close(ccodecs_png *png);
+
+// MARK: Resampling (resample.c)
+
+/// Coefficients are fixed-point numbers with this many fractional bits.
+#define CCODECS_RESAMPLE_BITS 22
+
+/// One row, horizontally: `out[x]` = the weighted sum of `counts[x]` pixels from `starts[x]` on.
+///
+/// - row: uint8 [*, 3]; with the vector variant 16 bytes behind the last pixel used must be readable
+/// - out: uint8 [width, 3]
+/// - starts, counts: [width]
+/// - weights: [width, stride]; stride a multiple of 4, unused weights zero
+typedef void (*ccodecs_resample_horizontal)(const uint8_t *row, uint8_t *out, size_t width,
+                                            const int32_t *starts, const int32_t *counts,
+                                            const int32_t *weights, size_t stride);
+
+/// One row, vertically: `out[i]` = the sum over r of `weights[r] * rows[r][i]`.
+///
+/// - rows: `row_count` pointers to uint8 [length]
+/// - out: uint8 [length]
+typedef void (*ccodecs_resample_vertical)(const uint8_t *const *rows, const int32_t *weights,
+                                          size_t row_count, uint8_t *out, size_t length);
+
+/// The loops of one instruction set.
+typedef struct {
+  const char *name;
+  ccodecs_resample_horizontal horizontal;
+  ccodecs_resample_vertical vertical;
+} ccodecs_resample_kernels;
+
+/// The loops that define what is right.
+ccodecs_resample_kernels ccodecs_resample_kernels_plain(void);
+
+/// The fastest loops that this machine runs.
+ccodecs_resample_kernels ccodecs_resample_kernels_best(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,160 @@
+/// What happens to an image before a network sees it: resized, cropped or padded, scaled, normalised.
+///
+/// Equal to timm's `create_transform(is_training=False)` and to transformers' image processors with the PIL
+/// backend, bit for bit, both on Pillow 13.
+public struct EvaluationTransform: Sendable, Equatable {
+  /// What the network is fed.
+  public let size: ImageSize
+  /// The size to which images are resized.
+  public let resizing: ResizeRule
+  /// Where the crop of ``size`` is taken from the resized image.
+  public let centerRounding: CenterRounding
+  /// Red, green and blue where the resized image does not fill the crop.
+  public let fill: [UInt8]
+  /// The filter of resizing.
+  public let interpolation: Interpolation
+  /// Scale, mean and deviation.
+  public let normalization: Normalization
+
+  let geometry: Geometry
+
+  /// The rule that ``size`` and ``resizing`` come from; kept so that another size can be asked for.
+  enum Geometry: Sendable, Equatable {
+    case timm(cropFraction: Double, cropMode: CropMode)
+    case huggingFace(ResizeRule)
+  }
+
+  /// timm's rules.
+  ///
+  /// - Parameters:
+  ///   - size: what the network is fed, up to 16,384 pixels a side.
+  ///   - cropFraction: size / resized size; above 1 the crop is larger than the resized image and padded.
+  ///   - cropMode: how the aspect is dealt with.
+  ///   - interpolation: the filter of resizing.
+  ///   - mean: three finite numbers, in units of bytes / 255.
+  ///   - std: three finite numbers above zero, likewise.
+  /// - Throws: ``TransformConfigurationError``, which names the field as timm does.
+  public init(
+    size: ImageSize, cropFraction: Double, cropMode: CropMode = .center,
+    interpolation: Interpolation = .bicubic, mean: [Double], std: [Double]
+  ) throws(TransformConfigurationError) {
+    try self.init(
+      size: size, geometry: .timm(cropFraction: cropFraction, cropMode: cropMode),
+      interpolation: interpolation,
+      scaling: .dividedBy255, mean: mean, std: std)
+  }
+
+  init(
+    size: ImageSize, geometry: Geometry, interpolation: Interpolation, scaling: Normalization.Scaling,
+    mean: [Double], std: [Double]
+  ) throws(TransformConfigurationError) {
+    try TransformCheck.size(size, field: "input_size")
+    try TransformCheck.mean(mean, field: "mean")
+    try TransformCheck.std(std, field: "std")
+    self.size = size
+    self.geometry = geometry
+    self.interpolation = interpolation
+    normalization = Normalization(scaling: scaling, mean: mean, std: std)
+    switch geometry {
+    case .timm(let fraction, let mode):
+      let scaled = try Self.scaled(size, by: fraction)
+      resizing =
+        switch mode {
+        case .squash: .exactly(scaled)
+        case .border: .fitting(scaled)
+        case .center where scaled.height == scaled.width: .shortestEdge(scaled.height)
+        case .center: .covering(scaled)
+        }
+      centerRounding = .halfToEven
+      fill = mode == .border ? normalization.fill : [0, 0, 0]
+    case .huggingFace(let rule):
+      resizing = rule
+      centerRounding = .down
+      fill = [0, 0, 0]
+    }
+  }
+
+  /// floor(size / fraction).
+  private static func scaled(
+    _ size: ImageSize, by fraction: Double
+  ) throws(TransformConfigurationError) -> ImageSize {
+    let height = (Double(size.height) / fraction).rounded(.down)
+    let width = (Double(size.width) / fraction).rounded(.down)
+    let edges =
+      Double(TransformCheck.resizedEdges.lowerBound)...Double(TransformCheck.resizedEdges.upperBound)
+    guard fraction > 0, edges.contains(height), edges.contains(width) else {
+      throw TransformConfigurationError(
+        field: "crop_pct", value: "\(fraction)",
+        requirement: "above zero and such that \(size) / crop_pct is between 1 and 65,536 pixels")
+    }
+    return ImageSize(height: Int(height), width: Int(width))
+  }
+
+  // MARK: Applying
+
+  /// Resizes, crops and pads: 8 bits, of size ``size``.
+  ///
+  /// Of the resized image only the crop is computed, so that a shape of extreme aspect costs no more than
+  /// others.
+  ///
+  /// - Throws: ``ImageError/resizeTooExtreme(from:to:)`` for images with edges of millions of pixels.
+  public func prepare(_ image: Image) throws(ImageError) -> Image {
+    let target = resizing.target(for: image.size)
+    let top = centerRounding.start(ofWindow: size.height, in: target.height)
+    let left = centerRounding.start(ofWindow: size.width, in: target.width)
+    return try image.resized(
+      to: target, rows: top..<top + size.height, columns: left..<left + size.width,
+      interpolation: interpolation,
+      fill: fill)
+  }
+
+  /// The network's input, float32 [3, height, width] of ``size``.
+  ///
+  /// - Throws: what ``prepare(_:)`` throws.
+  public func tensor(_ image: Image) throws(ImageError) -> [Float] {
+    let pixels = try prepare(image).pixels
+    let area = size.height * size.width
+    return [Float](unsafeUninitializedCapacity: 3 * area) { output, count in
+      pixels.withUnsafeBufferPointer {
+        normalization.write($0, to: output.baseAddress, planeStride: area)
+      }
+      count = 3 * area
+    }
+  }
+
+  /// The network's input cut into patches: one row a patch, as the first matrix product takes them.
+  ///
+  /// Rows and columns beyond the last whole patch are left out, as a convolution with that stride leaves
+  /// them.
+  ///
+  /// - Parameters:
+  ///   - image: what ``prepare(_:)`` made.
+  ///   - patchSize: height and width of a patch, at least 1.
+  ///   - output: float32 [gridHeight × gridWidth, 3 × patchHeight × patchWidth]. Patches in the order of
+  ///     reading; within a row channel, then row, then column, as a flattened convolution weight [D, 3, Ph,
+  ///     Pw] has them.
+  /// - Precondition: `image` is of ``size``, and `output` holds exactly that many numbers.
+  public func writePatches(
+    ofPrepared image: Image, patchSize: ImageSize, into output: UnsafeMutableBufferPointer<Float>
+  ) {
+    precondition(image.size == size, "an image of \(image.size) is not prepared for \(size)")
+    precondition(patchSize.height > 0 && patchSize.width > 0, "a patch has at least one pixel")
+    let (gridHeight, gridWidth) = (size.height / patchSize.height, size.width / patchSize.width)
+    let patchArea = patchSize.height * patchSize.width
+    precondition(
+      output.count == gridHeight * gridWidth * 3 * patchArea,
+      "patches of \(size) are float32 [\(gridHeight * gridWidth), \(3 * patchArea)]")
+    image.pixels.withUnsafeBufferPointer { pixels in
+      for y in 0..<gridHeight * patchSize.height {
+        let (gridRow, patchRow) = y.quotientAndRemainder(dividingBy: patchSize.height)
+        for gridColumn in 0..<gridWidth {
+          let first = (y * size.width + gridColumn * patchSize.width) * 3
+          let patch = (gridRow * gridWidth + gridColumn) * 3 * patchArea + patchRow * patchSize.width
+          normalization.write(
+            UnsafeBufferPointer(rebasing: pixels[first..<first + patchSize.width * 3]),
+            to: output.baseAddress.map { $0 + patch }, planeStride: patchArea)
+        }
+      }
+    }
+  }
+}

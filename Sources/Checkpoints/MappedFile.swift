@@ -1,0 +1,49 @@
+import SystemPackage
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// A file mapped read-only into memory. The one place of this module that owns unsafe memory: the mapping lives as
+/// long as the object, and `bytes(in:)` checks every range.
+public final class MappedFile: Sendable {
+  public let path: FilePath
+  /// Size of the file in bytes when it was mapped.
+  public let count: Int
+  private let address: UInt
+
+  /// Maps a regular file.
+  /// - Throws: `CheckpointError.unreadable` where it cannot be opened, is no regular file or is empty.
+  public init(_ path: FilePath) throws(CheckpointError) {
+    func failure(_ reason: String) -> CheckpointError { .unreadable(path: path, reason: reason) }
+    func failure(_ code: CInt) -> CheckpointError { failure(Errno(rawValue: code).description.lowercased()) }
+    let descriptor = path.withPlatformString { open($0, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
+    guard descriptor >= 0 else { throw failure(errno) }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw failure(errno) }
+    guard status.st_mode & S_IFMT == S_IFREG else { throw failure("not a regular file") }
+    guard status.st_size > 0 else { throw failure("the file is empty") }
+    let mapping = mmap(nil, Int(status.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0)
+    guard let mapping, mapping != MAP_FAILED else { throw failure(errno) }
+    self.path = path
+    self.count = Int(status.st_size)
+    self.address = UInt(bitPattern: mapping)
+  }
+
+  deinit {
+    munmap(UnsafeMutableRawPointer(bitPattern: address), count)
+  }
+
+  /// The bytes of a range, valid while this object lives.
+  /// - Precondition: the range lies within `0..<count`.
+  public func bytes(in range: Range<Int>) -> UnsafeRawBufferPointer {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count, "range \(range) of \(count) bytes")
+    return UnsafeRawBufferPointer(
+      start: UnsafeRawPointer(bitPattern: address + UInt(range.lowerBound)), count: range.count)
+  }
+}

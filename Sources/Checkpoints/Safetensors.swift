@@ -1,0 +1,156 @@
+import SystemPackage
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// One safetensors file, memory-mapped.
+///
+/// Layout: the header's length (UInt64, little-endian), the header (JSON), then the tensors' bytes without gaps.
+/// Source: https://github.com/huggingface/safetensors, whose own checks are the ones made here.
+public struct SafetensorsFile: TensorContainer {
+  public let format = "safetensors"
+  public let tensors: [String: TensorInfo]
+  public let metadata: [String: String]
+  private let file: MappedFile
+
+  /// The reference implementation's limit.
+  static let headerLimit = 100_000_000
+
+  /// Maps a file and checks its header.
+  /// - Throws: `CheckpointError` where the file cannot be read, is cut off, or its header lies.
+  public init(_ path: FilePath) throws(CheckpointError) {
+    let file = try MappedFile(path)
+    guard file.count >= 8 else {
+      throw .malformed(path: path, reason: "the file is cut off: \(file.count) bytes, no safetensors header")
+    }
+    let length = file.bytes(in: 0..<8).loadUnaligned(as: UInt64.self).littleEndian
+    guard file.count > 8, file.bytes(in: 8..<9)[0] == UInt8(ascii: "{") else {
+      throw .unknownContainer(path: path, hint: Self.hint(file.bytes(in: 0..<min(file.count, 16))))
+    }
+    guard length <= Self.headerLimit else {
+      throw .malformed(
+        path: path, reason: "the header's length of \(length) bytes is above \(Self.headerLimit)")
+    }
+    let start = 8 + Int(length)
+    guard start <= file.count else {
+      throw .malformed(
+        path: path, reason: "the file is cut off: the header ends at byte \(start), the file at \(file.count)"
+      )
+    }
+    let header = try JSONFile.decode(Header.self, from: Data(file.bytes(in: 8..<start)), path: path)
+    self.tensors = try Self.check(header, path: path, dataStart: start, fileCount: file.count)
+    self.metadata = header.metadata
+    self.file = file
+  }
+
+  public func path(of tensor: TensorInfo) -> FilePath { file.path }
+
+  public func bytes(of tensor: TensorInfo) -> UnsafeRawBufferPointer { file.bytes(in: tensor.range) }
+
+  /// Every tensor's description, held against itself, its neighbours and the file's size.
+  private static func check(
+    _ header: Header, path: FilePath, dataStart: Int, fileCount: Int
+  ) throws(CheckpointError) -> [String: TensorInfo] {
+    var tensors: [String: TensorInfo] = [:]
+    for (name, entry) in header.tensors {
+      func failure(_ reason: String) -> CheckpointError {
+        .malformedTensor(path: path, tensor: name, reason: reason)
+      }
+      guard let type = ScalarType(rawValue: entry.dtype) else {
+        throw .unsupportedType(path: path, tensor: name, type: entry.dtype)
+      }
+      guard entry.offsets.count == 2, 0 <= entry.offsets[0], entry.offsets[0] <= entry.offsets[1] else {
+        throw failure("the offsets \(entry.offsets) are no range")
+      }
+      var bytes = type.byteCount
+      for size in entry.shape {
+        let (product, overflow) = bytes.multipliedReportingOverflow(by: size)
+        guard size >= 0, !overflow else { throw failure("the shape \(entry.shape) is not possible") }
+        bytes = product
+      }
+      let (begin, end) = (entry.offsets[0], entry.offsets[1])
+      guard end - begin == bytes else {
+        throw failure(
+          "shape \(entry.shape) of \(entry.dtype) takes \(bytes) bytes, but the header gives it \(end - begin)"
+        )
+      }
+      guard end <= fileCount - dataStart else {
+        throw failure(
+          "the file is cut off: the tensor ends at byte \(dataStart.addingReportingOverflow(end).partialValue), "
+            + "the file at \(fileCount)")
+      }
+      tensors[name] = TensorInfo(
+        name: name, type: type, shape: entry.shape, range: dataStart + begin..<dataStart + end)
+    }
+    var end = dataStart
+    for tensor in tensors.values.sorted(by: {
+      ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
+    }) {
+      guard tensor.range.lowerBound == end else {
+        throw .malformedTensor(
+          path: path, tensor: tensor.name,
+          reason: "its bytes begin at \(tensor.range.lowerBound), but the tensor before it ends at \(end)")
+      }
+      end = tensor.range.upperBound
+    }
+    guard end == fileCount else {
+      throw .malformed(path: path, reason: "the tensors end at byte \(end), but the file at \(fileCount)")
+    }
+    return tensors
+  }
+
+  /// What a file that is no safetensors file looks like.
+  private static func hint(_ bytes: UnsafeRawBufferPointer) -> String {
+    if bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) {
+      "it is a zip archive, as PyTorch and numpy write; save the weights as safetensors first"
+    } else if bytes.starts(with: [0x80]) {
+      "it looks like a Python pickle; save the weights as safetensors first"
+    } else if bytes.starts(with: Array("version https:/".utf8)) {
+      "it is a Git LFS pointer; fetch the file itself with \"git lfs pull\""
+    } else {
+      ""
+    }
+  }
+}
+
+/// The JSON header of a safetensors file.
+private struct Header: Decodable {
+  struct Entry: Decodable {
+    let dtype: String
+    let shape: [Int]
+    let offsets: [Int]
+
+    enum CodingKeys: String, CodingKey {
+      case dtype, shape
+      case offsets = "data_offsets"
+    }
+  }
+
+  private struct Name: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
+  let tensors: [String: Entry]
+  let metadata: [String: String]
+
+  init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: Name.self)
+    var tensors: [String: Entry] = [:]
+    var metadata: [String: String] = [:]
+    for key in container.allKeys {
+      if key.stringValue == "__metadata__" {
+        metadata = try container.decode([String: String].self, forKey: key)
+      } else {
+        tensors[key.stringValue] = try container.decode(Entry.self, forKey: key)
+      }
+    }
+    self.tensors = tensors
+    self.metadata = metadata
+  }
+}

@@ -1,0 +1,125 @@
+import Checkpoints
+import SystemPackage
+import TestSupport
+import Testing
+
+@Suite struct CheckpointTests {
+  @Test func foldersAndFiles() throws {
+    let folder = Fixtures.models.appending("hf-vit")
+    let whole = try Checkpoint(folder)
+    let file = try Checkpoint(folder.appending("model.safetensors"))
+    #expect(whole.configuration?["model_type"]?.string == "vit")
+    #expect(whole.preprocessorConfiguration != nil)
+    // The weights by their usual name bring the configuration beside them along ...
+    #expect(file.configuration == whole.configuration)
+    // ... a file of another name stands for itself.
+    #expect(try Checkpoint(folder.appending("expected.safetensors")).configuration == nil)
+  }
+
+  @Test func shards() throws {
+    let sharded = try Checkpoint(Fixtures.models.appending("hf-vit-sharded"))
+    let single = try Checkpoint(Fixtures.models.appending("hf-vit"))
+    #expect(sharded.container.format == "sharded safetensors")
+    #expect(sharded.container.tensors.keys.sorted() == single.container.tensors.keys.sorted())
+    for (name, tensor) in single.container.tensors {
+      let other = try #require(sharded.container.tensors[name])
+      #expect(other.shape == tensor.shape)
+      #expect(sharded.container.bytes(of: other).elementsEqual(single.container.bytes(of: tensor)), "\(name)")
+    }
+  }
+
+  @Test func brokenShards() throws {
+    let folder = try TemporaryFolder()
+    func message(_ index: String) throws -> String {
+      try folder.write(index, to: "model.safetensors.index.json")
+      return "\(try #require(throws: CheckpointError.self) { try Checkpoint(folder.path) })"
+    }
+    try folder.write(SafetensorsWriter.file([.init("a", shape: [1], [1])]), to: "one.safetensors")
+    #expect(
+      try message("{\"weight_map\":{\"a\":\"two.safetensors\"}}").contains("two.safetensors: no such file"))
+    #expect(try message("{\"weight_map\":{\"b\":\"one.safetensors\"}}").contains("does not hold it"))
+    #expect(try message("{\"weight_map\":{\"a\":\"../one.safetensors\"}}").contains("is not a file name"))
+    #expect(try message("{\"weight_map\":{\"a\":\"/etc/passwd\"}}").contains("is not a file name"))
+    #expect(try message("{\"weights\":{}}").contains("\"weight_map\" is missing"))
+    #expect(try message("[1, 2").contains("not valid JSON"))
+  }
+
+  @Test func foldersWithoutAModel() throws {
+    let folder = try TemporaryFolder()
+    let error = try #require(throws: CheckpointError.self) { try Checkpoint(folder.path) }
+    #expect("\(error)".contains("no weights in this folder; expected one of model.safetensors"))
+  }
+
+  @Test func brokenConfiguration() throws {
+    let folder = try TemporaryFolder()
+    try folder.write(SafetensorsWriter.file([.init("a", shape: [1], [1])]), to: "model.safetensors")
+    try folder.write("{\"architecture\": ", to: "config.json")
+    let error = try #require(throws: CheckpointError.self) { try Checkpoint(folder.path) }
+    #expect("\(error)".contains("config.json: not valid JSON"))
+  }
+}
+
+@Suite struct NamedTensorsTests {
+  private func named(_ tensors: [(String, [Int])]) throws -> NamedTensors {
+    let folder = try TemporaryFolder()
+    let file = try folder.write(
+      SafetensorsWriter.file(
+        tensors.map { .init($0.0, shape: $0.1, [Float](repeating: 0, count: $0.1.reduce(1, *))) }),
+      to: "model.safetensors")
+    return try NamedTensors(SafetensorsFile(file), path: file)
+  }
+
+  @Test(arguments: ["", "module.", "backbone.", "model.vit."]) func prefixes(_ prefix: String) throws {
+    let tensors = try named([
+      (prefix + "embeddings.patch_embeddings.projection.weight", [4, 3, 2, 2]),
+      (prefix + "encoder.layer.0.layernorm_before.weight", [4]),
+      (prefix + "encoder.layer.0.attention.attention.query.weight", [4, 4]),
+      (prefix + "encoder.layer.0.attention.attention.key.weight", [4, 4]),
+      (prefix + "encoder.layer.0.attention.attention.value.weight", [4, 4]),
+      ("classifier.weight", [5, 4]), (prefix + "pooler.dense.weight", [4, 4]),
+      (prefix + "something.else", [1]),
+    ])
+    #expect(tensors.scheme.library == .huggingFaceViT)
+    #expect(tensors.prefix == prefix)
+    #expect(tensors.depth == 1)
+    #expect(tensors.shape(of: "blocks.0.attn.qkv.weight") == [12, 4])
+    #expect(tensors.shape(of: "head.weight") == [5, 4])
+    #expect(tensors.ignored == [prefix + "pooler.dense.weight"])
+    #expect(tensors.unexpected == [prefix + "something.else"])
+    #expect(
+      tensors.foreignName(of: "blocks.0.mlp.fc1.bias") == prefix + "encoder.layer.0.intermediate.dense.bias")
+  }
+
+  /// The names that transformers 5 uses in memory, saved as they are.
+  @Test func namesOfTransformers5() throws {
+    let tensors = try named([
+      ("vit.embeddings.patch_embeddings.projection.weight", [4, 3, 2, 2]),
+      ("vit.layers.0.layernorm_before.weight", [4]), ("vit.layers.0.attention.q_proj.weight", [4, 4]),
+      ("vit.layers.0.attention.k_proj.weight", [4, 4]), ("vit.layers.0.attention.v_proj.weight", [4, 4]),
+      ("vit.layers.0.attention.o_proj.weight", [4, 4]), ("vit.layers.0.mlp.fc1.weight", [8, 4]),
+    ])
+    #expect(tensors.scheme.library == .huggingFaceViT)
+    #expect(tensors.unexpected.isEmpty)
+    #expect(
+      tensors.sources(of: "blocks.0.attn.qkv.weight")?.map(\.name)
+        == ["q", "k", "v"].map { "vit.layers.0.attention.\($0)_proj.weight" })
+  }
+
+  /// A gap between blocks must not be taken for the end.
+  @Test func gaps() throws {
+    let tensors = try named([
+      ("patch_embed.proj.weight", [4, 3, 2, 2]), ("blocks.0.norm1.weight", [4]),
+      ("blocks.2.norm1.weight", [4]),
+    ])
+    #expect(tensors.depth == 3)
+    #expect(!tensors.contains("blocks.1.norm1.weight"))
+  }
+
+  @Test func otherModels() throws {
+    let error = try #require(throws: CheckpointError.self) {
+      try named([("conv1.weight", [8, 3, 7, 7]), ("fc.bias", [10])])
+    }
+    #expect("\(error)".contains("not a Vision Transformer with timm's or Hugging Face's names"))
+    #expect("\(error)".contains("\"conv1.weight\", \"fc.bias\""))
+  }
+}

@@ -1,0 +1,54 @@
+import Images
+import SystemPackage
+
+/// Why a checkpoint whose tensors can be read still makes no model.
+public enum ModelError: Error, Equatable {
+  /// A field of a configuration file asks for something that is not supported or not possible.
+  case configuration(path: FilePath, field: String, value: String, remedy: String)
+  /// The configuration and the tensors say different things.
+  case disagreement(path: FilePath, field: String, configured: String, tensors: String)
+  /// The preprocessing that a file asks for is not possible.
+  case preprocessing(path: FilePath, TransformConfigurationError)
+  /// A name of an architecture that is not known.
+  case unknownArchitecture(String, remedy: String)
+  /// The image size is not made of whole patches.
+  case imageSize(ImageSize, patchSize: ImageSize)
+  /// The labels do not fit the number of classes.
+  case labels(source: String, expected: Int, actual: Int)
+  /// A file that holds no labels.
+  case unreadableLabels(path: FilePath, reason: String)
+  /// The model has no head that classifies.
+  case noHead(path: FilePath)
+  /// No block has that index.
+  case noSuchLayer(Int, depth: Int)
+}
+
+extension ModelError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .configuration(let path, let field, let value, let remedy):
+      "\(path): \"\(field)\" is \(value): \(remedy)"
+    case .disagreement(let path, let field, let configured, let tensors):
+      "\(path): \"\(field)\" is \(configured), but the tensors say \(tensors)"
+    case .preprocessing(let path, let error):
+      "\(path): \(error)"
+    case .unknownArchitecture(let name, let remedy):
+      "architecture \"\(name)\": \(remedy)"
+    case .imageSize(let size, let patch):
+      "the image size \(size.height)x\(size.width) is not made of whole patches of \(patch.height)x\(patch.width); "
+        + "the nearest that is: \(nearest(size.height, patch.height))x\(nearest(size.width, patch.width))"
+    case .labels(let source, let expected, let actual):
+      "\(source): \(actual) labels, but the model has \(expected) classes"
+    case .unreadableLabels(let path, let reason):
+      "\(path): \(reason)"
+    case .noHead(let path):
+      "\(path): the model has no classification head; use \"vitrine embed\" for its features"
+    case .noSuchLayer(let layer, let depth):
+      "layer \(layer): the model has layers 0 to \(depth - 1) (or -\(depth) to -1, counted from the end)"
+    }
+  }
+
+  private func nearest(_ size: Int, _ patch: Int) -> Int {
+    max(1, (size + patch / 2) / patch) * patch
+  }
+}

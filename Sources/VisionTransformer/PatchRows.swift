@@ -1,0 +1,30 @@
+import Images
+
+/// Cuts a tensor of pixels into patches.
+enum PatchRows {
+  /// - Parameters:
+  ///   - tensor: float32 [3, size.height, size.width], size a multiple of the patch.
+  ///   - output: receives [patches, 3 * P * P]: patches in the order of reading, within a row channel, then row, then column.
+  static func write(
+    _ tensor: [Float], size: ImageSize, patchSize: ImageSize, into output: UnsafeMutableBufferPointer<Float>
+  ) {
+    precondition(
+      tensor.count == 3 * size.height * size.width && output.count == tensor.count,
+      "a tensor of \(tensor.count) floats is no image of \(size) pixels")
+    var target = 0
+    for gridRow in 0..<size.height / patchSize.height {
+      for gridColumn in 0..<size.width / patchSize.width {
+        for channel in 0..<3 {
+          for row in 0..<patchSize.height {
+            let line = channel * size.height + gridRow * patchSize.height + row
+            let start = line * size.width + gridColumn * patchSize.width
+            for column in 0..<patchSize.width {
+              output[target] = tensor[start + column]
+              target += 1
+            }
+          }
+        }
+      }
+    }
+  }
+}

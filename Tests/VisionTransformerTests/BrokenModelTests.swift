@@ -1,0 +1,194 @@
+import Checkpoints
+import Foundation
+import Images
+import SystemPackage
+import TestSupport
+import Testing
+import VisionTransformer
+
+/// Models that cannot be: each gives one sentence with the path, and the tensor or the field.
+@Suite struct BrokenModelTests {
+  /// A model of the fixtures, taken apart so that one thing can be changed.
+  private struct Parts {
+    let folder = Result { try TemporaryFolder() }
+    var tensors: [SafetensorsWriter.Tensor]
+    var configuration: String
+
+    init(_ name: String) throws {
+      let source = Fixtures.models.appending(name)
+      let file = try SafetensorsFile(source.appending("model.safetensors"))
+      tensors = file.tensors.values.sorted { $0.name < $1.name }.map {
+        .init($0.name, type: $0.type.rawValue, shape: $0.shape, bytes: Array(file.bytes(of: $0)))
+      }
+      configuration = try String(contentsOfFile: source.appending("config.json").string, encoding: .utf8)
+    }
+
+    subscript(name: String) -> SafetensorsWriter.Tensor? {
+      get { tensors.first { $0.name == name } }
+      set {
+        tensors.removeAll { $0.name == name }
+        if let newValue { tensors.append(newValue) }
+      }
+    }
+
+    func load(_ options: VisionTransformer.Options = .init()) throws -> VisionTransformer {
+      let folder = try folder.get()
+      try folder.write(SafetensorsWriter.file(tensors), to: "model.safetensors")
+      try folder.write(configuration, to: "config.json")
+      return try VisionTransformer(Checkpoint(folder.path), options: options)
+    }
+
+    func message(_ options: VisionTransformer.Options = .init()) throws -> String {
+      let error = try #require(throws: (any Error).self) { try load(options) }
+      let message = "\(error)"
+      #expect(!message.contains("\n"))
+      return message
+    }
+  }
+
+  @Test func missingTensor() throws {
+    var parts = try Parts("timm-token")
+    parts["blocks.1.mlp.fc2.bias"] = nil
+    #expect(
+      try parts.message().hasSuffix("model.safetensors: tensor \"blocks.1.mlp.fc2.bias\" is missing")
+        || parts.message().hasSuffix(": tensor \"blocks.1.mlp.fc2.bias\" is missing"))
+  }
+
+  @Test func missingTensorUnderItsForeignName() throws {
+    var parts = try Parts("hf-vit")
+    parts["vit.encoder.layer.1.intermediate.dense.weight"] = nil
+    #expect(
+      try parts.message().contains("tensor \"vit.encoder.layer.1.intermediate.dense.weight\" is missing"))
+  }
+
+  @Test func wrongShape() throws {
+    var parts = try Parts("timm-token")
+    parts["blocks.0.attn.proj.weight"] = .init(
+      "blocks.0.attn.proj.weight", shape: [48, 47], Array(repeating: 0, count: 48 * 47))
+    #expect(
+      try parts.message().hasSuffix(
+        "model.safetensors: tensor \"blocks.0.attn.proj.weight\" has shape [48, 47], expected [48, 48]"))
+  }
+
+  @Test(arguments: [Float.nan, .infinity, -.infinity]) func nonFiniteWeights(_ value: Float) throws {
+    var parts = try Parts("hf-dinov2")
+    let name = "dinov2.encoder.layer.1.norm2.weight"
+    parts[name]?.bytes.replaceSubrange(4..<8, with: withUnsafeBytes(of: value.bitPattern, Array.init))
+    #expect(try parts.message().contains("tensor \"\(name)\" holds NaN or infinite values"))
+  }
+
+  @Test func unexpectedTensors() throws {
+    var parts = try Parts("timm-token")
+    parts["blocks.0.attn.q_norm.weight"] = .init(
+      "blocks.0.attn.q_norm.weight", shape: [16], Array(repeating: 1, count: 16))
+    #expect(try parts.message().contains("no place for \"blocks.0.attn.q_norm.weight\""))
+  }
+
+  @Test func swiGLUIsNamed() throws {
+    let error = try #require(throws: CheckpointError.self) {
+      try VisionTransformer(Checkpoint(Fixtures.models.appending("hf-dinov2-swiglu")))
+    }
+    #expect("\(error)".contains("mlp.weights_in"))
+  }
+
+  @Test func integerWeights() throws {
+    var parts = try Parts("timm-token")
+    parts["norm.weight"] = .init(
+      "norm.weight", type: "I32", shape: [48], bytes: Array(repeating: 0, count: 192))
+    #expect(
+      try parts.message().contains("tensor \"norm.weight\" is of type I32; weights must be F32, F16 or BF16"))
+  }
+
+  /// What stands in config.json and what the tensors say must agree.
+  @Test(arguments: [
+    ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "\"depth\" is 3, but the tensors say 2"),
+    (
+      "\"num_attention_heads\": 2", "\"num_attention_heads\": 5",
+      "\"num_heads\" is 5: the width of 32 is not divisible by it"
+    ),
+    (
+      "\"num_attention_heads\": 2", "\"num_attention_heads\": 0",
+      "\"num_attention_heads\" is 0: expected a whole number"
+    ),
+    ("\"num_attention_heads\": 2", "\"num_attention_heads\": \"two\"", "\"num_attention_heads\" is \"two\""),
+    ("\"hidden_size\": 32", "\"hidden_size\": 64", "\"embed_dim\" is 64, but the tensors say 32"),
+    ("\"patch_size\": 8", "\"patch_size\": 16", "\"patch height\" is 16, but the tensors say 8"),
+    (
+      "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"quick_gelu\"",
+      "\"hidden_act\" is \"quick_gelu\": this variant"
+    ),
+    ("\"model_type\": \"vit\"", "\"model_type\": \"swin\"", "\"model_type\" is \"swin\": supported are"),
+    (
+      "\"layer_norm_eps\": 1e-12", "\"layer_norm_eps\": -1",
+      "\"layer_norm_eps\" is -1: expected a number above 0"
+    ),
+    ("\"0\": ", "\"17\": ", "7 labels, but the model has 7 classes"),
+  ]) func disagreements(_ field: String, _ replacement: String, _ message: String) throws {
+    var parts = try Parts("hf-vit")
+    let changed = parts.configuration.replacingOccurrences(of: field, with: replacement)
+    try #require(changed != parts.configuration, "the fixture has no \(field)")
+    parts.configuration = changed
+    let actual = try parts.message()
+    #expect(
+      actual.contains(message) || message.hasPrefix("7 labels") && actual.contains("id2label"), "\(actual)")
+  }
+
+  @Test func unknownArchitectures() throws {
+    let parts = try Parts("timm-token")
+    for name in ["resnet50", "vit_base_patch16_rope_224", "vit_base_patch16_siglip_224", "vit_base", ""] {
+      let message = try parts.message(.init(architecture: name.isEmpty ? "vit" : name))
+      #expect(message.contains(name == "vit_base" ? "embed_dim" : "not supported"), "\(message)")
+    }
+  }
+
+  @Test func unsupportedArguments() throws {
+    var parts = try Parts("timm-token")
+    parts.configuration = parts.configuration.replacingOccurrences(
+      of: "\"num_heads\": 3", with: "\"num_heads\": 3, \"qk_norm\": true")
+    #expect(try parts.message().contains("\"qk_norm\" is true: this variant"))
+  }
+
+  @Test func sizesThatAreNoWholePatches() throws {
+    let parts = try Parts("timm-token")
+    let message = try parts.message(
+      .init(transform: TransformOverrides(size: ImageSize(height: 33, width: 60))))
+    #expect(message.contains("33x60 is not made of whole patches of 8x8; the nearest that is: 32x64"))
+  }
+
+  @Test func labelsOfAnotherModel() throws {
+    let parts = try Parts("timm-token")
+    let folder = try TemporaryFolder()
+    for (name, text) in [
+      ("labels.txt", "a\nb\nc\n"), ("labels.json", "[\"a\", \"b\", \"c\"]"),
+      ("map.json", "{\"0\":\"a\",\"1\":\"b\",\"2\":\"c\"}"),
+    ] {
+      let file = try folder.write(text, to: name)
+      #expect(
+        try parts.message(.init(labels: file)).hasSuffix("\(name): 3 labels, but the model has 7 classes"))
+    }
+    let broken = try folder.write("{\"0\": ", to: "broken.json")
+    #expect(try parts.message(.init(labels: broken)).hasSuffix("broken.json: not valid JSON"))
+  }
+}
+
+@Suite struct LabelTests {
+  @Test func imageNet() {
+    #expect(Labels.imageNet1k.count == 1000)
+    #expect(Labels.imageNet1k[0].hasPrefix("tench"))
+    #expect(Labels.imageNet1k[281].hasPrefix("tabby"))
+    #expect(Labels.imageNet1k[999].hasPrefix("toilet tissue"))
+  }
+
+  @Test func files() throws {
+    let folder = try TemporaryFolder()
+    let labels = ["tabby cat", "dog, large", ""]
+    for (name, text) in [
+      ("unix.txt", "tabby cat\ndog, large\n\n"), ("windows.txt", "\u{FEFF}tabby cat\r\ndog, large\r\n"),
+      ("list.json", "[\"tabby cat\", \"dog, large\"]"),
+      ("map.json", " {\"1\": \"dog, large\", \"0\": \"tabby cat\"}"),
+    ] {
+      #expect(
+        try Labels.read(folder.write(text, to: name), numClasses: 2) == Array(labels.prefix(2)), "\(name)")
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import Images
+import Kernels
+import SystemPackage
+import VisionTransformer
+
+/// Which of the tokens are a feature.
+public enum TokenSelection: String, CaseIterable, Sendable {
+  case classToken = "class"
+  /// The mean over the patches, without prefix tokens.
+  case mean
+  case patches
+  /// Prefix tokens (class, distillation, registers), then patches.
+  case all
+
+  /// The shape of one image's features.
+  public func shape(_ model: VisionTransformer) -> [Int] {
+    let dim = model.configuration.embedDim
+    switch self {
+    case .classToken, .mean: return [dim]
+    case .patches: return [model.numTokens - model.configuration.numPrefixTokens, dim]
+    case .all: return [model.numTokens, dim]
+    }
+  }
+}
+
+extension InferenceSession {
+  /// The logits [C] of each image; nil where they are not finite.
+  public func logits(of images: [Image]) -> [[Float]?] {
+    run(.images(images)) { output in
+      images.indices.map { index in
+        guard let logits = output.logits else { return nil }
+        let row = logits[index..<index + 1, 0..<logits.columns]
+        return Elements.allFinite(row) ? Array(row.row(0)) : nil
+      }
+    }
+  }
+
+  /// The features of each image, as `selection.shape` has them; nil where they are not finite.
+  /// - Parameter layer: block after which to read; nil for the end, after the final norm.
+  public func embeddings(of images: [Image], _ selection: TokenSelection, layer: Int?) -> [[Float]?] {
+    if let layer {
+      run(.images(images), upTo: layer) { tokens in select(selection, from: tokens, count: images.count) }
+    } else {
+      run(.images(images)) { output in select(selection, from: output.tokens, count: images.count) }
+    }
+  }
+
+  private func select(_ selection: TokenSelection, from tokens: MatrixView, count: Int) -> [[Float]?] {
+    let numPrefix = model.configuration.numPrefixTokens
+    return (0..<count).map { image in
+      let rows = image * model.numTokens..<(image + 1) * model.numTokens
+      let range =
+        switch selection {
+        case .classToken: rows.lowerBound..<rows.lowerBound + 1
+        case .mean, .patches: rows.lowerBound + numPrefix..<rows.upperBound
+        case .all: rows
+        }
+      let selected = tokens[range, 0..<tokens.columns]
+      guard Elements.allFinite(selected) else { return nil }
+      return selection == .mean
+        ? Pooling.average(selected) : (0..<selected.rows).flatMap { Array(selected.row($0)) }
+    }
+  }
+}
+
+extension InferencePipeline.Item where Value == [Float] {
+  /// The image's values; nil where it failed.
+  public var value: [Float]? {
+    (try? outcome.get())?.value
+  }
+
+  /// What `classify` says of the image.
+  public func record(topK: Int, labels: [String]?) -> ClassificationRecord {
+    switch outcome {
+    case .failure(let error):
+      ClassificationRecord(path: path.string, outcome: .error("\(error)"))
+    case .success(let success):
+      ClassificationRecord(
+        path: path.string,
+        outcome: .predictions(
+          size: success.size, Prediction.top(topK, of: success.value, labels: labels)))
+    }
+  }
+
+  /// A JSON object with the image's path, and the error where it failed.
+  public var pathLine: String {
+    var members = "\"path\":\(JSONText.quoted(path.string))"
+    if case .failure(let error) = outcome { members += ",\"error\":\(JSONText.quoted("\(error)"))" }
+    return "{\(members)}"
+  }
+}

@@ -1,0 +1,246 @@
+import Images
+import Kernels
+import SystemPackage
+import VisionTransformer
+
+/// The stream from paths to results: decode, preprocess and forward on all cores, results in the order of the inputs.
+///
+/// One worker per thread carries whole images through the whole network. Where there are fewer images than threads, the threads
+/// share the layers of each image instead. Memory is bounded: a worker holds one batch, and no worker runs further ahead
+/// of the oldest unfinished batch than `window`.
+public struct InferencePipeline: Sendable {
+  public let model: VisionTransformer
+  public var options: Options
+
+  public struct Options: Sendable {
+    /// Threads in all.
+    public var threads: Int
+    /// Images that go through the network together.
+    public var batchSize: Int
+    public var decoding: DecodingOptions
+
+    public init(
+      threads: Int = CPU.usableCores, batchSize: Int = 1, decoding: DecodingOptions = DecodingOptions()
+    ) {
+      self.threads = threads
+      self.batchSize = batchSize
+      self.decoding = decoding
+    }
+  }
+
+  public init(model: VisionTransformer, options: Options = Options()) {
+    self.model = model
+    self.options = options
+  }
+
+  /// What became of one input.
+  public struct Item<Value: Sendable>: Sendable {
+    public let path: FilePath
+    public let outcome: Result<Success<Value>, any Error>
+  }
+
+  /// An image that went through, and what the network made of it.
+  public struct Success<Value: Sendable>: Sendable {
+    /// Size of the image in pixels, upright.
+    public let size: ImageSize
+    public let value: Value
+  }
+
+  /// What a run did.
+  public struct Summary: Sendable, Equatable {
+    public var processed = 0
+    public var failed = 0
+    public var isCancelled = false
+  }
+
+  /// Runs all inputs.
+  /// - Parameters:
+  ///   - inputs: where the paths come from; asked by one thread at a time.
+  ///   - cancellation: ends the run early.
+  ///   - infer: turns prepared images into one value each, nil where the network's output is not finite; called by several threads, each with its own session.
+  ///   - deliver: receives the results in the order of the inputs, by one thread at a time.
+  /// - Throws: what `deliver` throws; the run then ends.
+  public func run<Value: Sendable>(
+    _ inputs: some IteratorProtocol<Input>, cancellation: Cancellation = Cancellation(),
+    infer: @escaping @Sendable (InferenceSession, [Image]) -> [Value?],
+    deliver: @escaping (Item<Value>) throws -> Void
+  ) throws -> Summary {
+    let threads = max(1, options.threads)
+    var feed = Feed(inputs, batchSize: max(1, options.batchSize))
+    let isSmall = threads > 1 && feed.holdsFewer(than: threads)
+    let workers = isSmall ? 1 : threads
+    let stream = Stream<Value>(feed: feed, deliver: deliver, window: 4 * workers)
+    let pool = ThreadPool(threadCount: threads)
+    if isSmall {
+      work(stream, InferenceSession(model, compute: Compute(pool: pool)), cancellation, infer)
+    } else {
+      pool.forEach(workers) { _ in
+        work(stream, InferenceSession(model), cancellation, infer)
+      }
+    }
+    return try stream.finish(isCancelled: cancellation.isCancelled)
+  }
+
+  /// One worker: takes batches until there are no more.
+  private func work<Value: Sendable>(
+    _ stream: Stream<Value>, _ session: InferenceSession, _ cancellation: Cancellation,
+    _ infer: @Sendable (InferenceSession, [Image]) -> [Value?]
+  ) {
+    while !cancellation.isCancelled, let batch = stream.next() {
+      stream.complete(batch.ticket, process(batch.inputs, session, infer))
+    }
+  }
+
+  /// Decodes and prepares a batch, runs the network over what could be read, and puts both back in order.
+  private func process<Value: Sendable>(
+    _ inputs: [Input], _ session: InferenceSession, _ infer: (InferenceSession, [Image]) -> [Value?]
+  ) -> [Item<Value>] {
+    var prepared: [Image] = []
+    let sizes: [Result<ImageSize, any Error>] = inputs.map { input in
+      Result {
+        let image = try read(input)
+        prepared.append(image.prepared)
+        return image.size
+      }
+    }
+    var values = (prepared.isEmpty ? [] : infer(session, prepared)).makeIterator()
+    return zip(inputs, sizes).map { input, size in
+      let outcome = size.flatMap { size -> Result<Success<Value>, any Error> in
+        guard let value = values.next() ?? nil else { return .failure(InputError.nonFiniteResult) }
+        return .success(Success(size: size, value: value))
+      }
+      return Item(path: input.path, outcome: outcome)
+    }
+  }
+
+  private func read(_ input: Input) throws -> (size: ImageSize, prepared: Image) {
+    if let error = input.error { throw error }
+    let image = try Image(contentsOf: input.path, options: options.decoding)
+    return (ImageSize(height: image.height, width: image.width), try model.transform.prepare(image))
+  }
+}
+
+/// Cuts inputs into batches.
+private struct Feed {
+  private var next: () -> Input?
+  private var ahead: [Input] = []
+  private let batchSize: Int
+
+  init(_ inputs: some IteratorProtocol<Input>, batchSize: Int) {
+    var inputs = inputs
+    next = { inputs.next() }
+    self.batchSize = batchSize
+  }
+
+  /// Whether there are fewer batches than `count`, found by looking ahead.
+  mutating func holdsFewer(than count: Int) -> Bool {
+    while ahead.count <= (count - 1) * batchSize {
+      guard let input = next() else { return true }
+      ahead.append(input)
+    }
+    return false
+  }
+
+  mutating func nextBatch() -> [Input] {
+    var batch: [Input] = []
+    while batch.count < batchSize {
+      if !ahead.isEmpty {
+        batch.append(ahead.removeFirst())
+      } else if let input = next() {
+        batch.append(input)
+      } else {
+        break
+      }
+    }
+    return batch
+  }
+}
+
+/// The shared state of a run: hands out batches by ticket and passes results on in the order of the tickets.
+private final class Stream<Value: Sendable>: @unchecked Sendable {
+  typealias Item = InferencePipeline.Item<Value>
+
+  private struct State {
+    /// The oldest ticket whose results have not been passed on.
+    var oldest = 0
+    var finished: [Int: [Item]] = [:]
+    var isDelivering = false
+    var failure: (any Error)?
+    var summary = InferencePipeline.Summary()
+  }
+
+  private struct Source {
+    var feed: Feed
+    var nextTicket = 0
+    var isExhausted = false
+  }
+
+  /// Locked apart from the state, since the next path may be long in coming: results are not to wait for it.
+  private let source: Monitor<Source>
+  private let state = Monitor(State())
+  private let deliver: (Item) throws -> Void
+  private let window: Int
+
+  init(feed: Feed, deliver: @escaping (Item) throws -> Void, window: Int) {
+    source = Monitor(Source(feed: feed))
+    self.deliver = deliver
+    self.window = window
+  }
+
+  /// The next batch; nil where there is none, or where the run has failed.
+  func next() -> (ticket: Int, inputs: [Input])? {
+    source.update { source in
+      let ticket = source.nextTicket
+      let hasFailed = state.wait {
+        $0.failure != nil || ticket - $0.oldest < window
+      } then: {
+        $0.failure != nil
+      }
+      guard !hasFailed, !source.isExhausted else { return nil }
+      let inputs = source.feed.nextBatch()
+      guard !inputs.isEmpty else {
+        source.isExhausted = true
+        return nil
+      }
+      source.nextTicket += 1
+      return (ticket, inputs)
+    }
+  }
+
+  /// Takes the results of a batch, and passes on all that are now next in order.
+  func complete(_ ticket: Int, _ items: [Item]) {
+    var ready = state.update { state -> [Item]? in
+      state.finished[ticket] = items
+      return state.isDelivering ? nil : Self.takeNext(&state)
+    }
+    while let items = ready {
+      // Outside the lock: others may go on while results are written.
+      let outcome = Result { for item in items { try deliver(item) } }
+      ready = state.update { state in
+        state.isDelivering = false
+        state.oldest += 1
+        state.summary.processed += items.count
+        state.summary.failed += items.count { if case .failure = $0.outcome { true } else { false } }
+        if case .failure(let error) = outcome { state.failure = error }
+        return Self.takeNext(&state)
+      }
+    }
+  }
+
+  private static func takeNext(_ state: inout State) -> [Item]? {
+    guard state.failure == nil, let items = state.finished.removeValue(forKey: state.oldest) else {
+      return nil
+    }
+    state.isDelivering = true
+    return items
+  }
+
+  func finish(isCancelled: Bool) throws -> InferencePipeline.Summary {
+    let isExhausted = source.update { $0.isExhausted }
+    return try state.update { state in
+      if let failure = state.failure { throw failure }
+      state.summary.isCancelled = isCancelled && !isExhausted
+      return state.summary
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import ArgumentParser
+import Images
+import Pipeline
+import SystemPackage
+import VisionTransformer
+
+struct Embed: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Write the features of images as a numpy array.",
+    discussion: """
+      The array is float32 with one row an image, in the order of the inputs: [images, D] for class and mean, \
+      [images, tokens, D] for patches and all. An image that cannot be read gets a row of NaN, and the exit status is 2.
+      """)
+
+  @OptionGroup var options: RunOptions
+  @OptionGroup var model: ModelOptions
+
+  @Option(name: .long, help: ArgumentHelp("The array.", valueName: "FILE.npy"))
+  var output: String
+
+  @Option(
+    name: .long,
+    help: """
+      class: the class token; mean: the mean of the patches; patches: each patch; all: prefix tokens, then patches.
+      """)
+  var tokens: TokenSelection?
+
+  @Option(
+    name: .long, parsing: .unconditional,
+    help: ArgumentHelp(
+      "Block to read, from 0, or -1 for the last; without the final norm (default: after the final norm).",
+      valueName: "N"))
+  var layer: Int?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Also write the path, or the error, of each row as JSON Lines.", valueName: "FILE"))
+  var paths: String?
+
+  func run() throws {
+    let terminal = Terminal(quiet: options.quiet)
+    let cancellation = Signals.install()
+    let model = try self.model.load(terminal: terminal)
+    let layer = try self.layer.map { try resolve($0, depth: model.configuration.depth) }
+    let selection = tokens ?? (model.configuration.hasClassToken ? .classToken : .mean)
+    guard selection != .classToken || model.configuration.hasClassToken else {
+      throw ValidationError("\(model.path): the model has no class token; use --tokens mean, patches or all")
+    }
+
+    let array = try NumpyFile(FilePath(output), rowShape: selection.shape(model))
+    let index = try paths.map { try ResultFile(FilePath($0)) }
+    let batch = BatchRun(
+      model: model, options: options, decoding: self.model.preprocessing.decoding, terminal: terminal,
+      cancellation: cancellation)
+    try batch.run(options.walker(cancellation)) { session, images in
+      session.embeddings(of: images, selection, layer: layer)
+    } deliver: { item in
+      try array.append(item.value)
+      try index?.append(line: item.pathLine)
+    }
+  }
+
+  private func resolve(_ layer: Int, depth: Int) throws -> Int {
+    let index = layer < 0 ? depth + layer : layer
+    guard (0..<depth).contains(index) else { throw ModelError.noSuchLayer(layer, depth: depth) }
+    return index
+  }
+}
+
+extension TokenSelection: ExpressibleByArgument {}

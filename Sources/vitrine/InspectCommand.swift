@@ -1,0 +1,40 @@
+import ArgumentParser
+import Checkpoints
+import Images
+import Kernels
+import Pipeline
+import SystemPackage
+import VisionTransformer
+
+struct Inspect: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Say what a checkpoint holds: architecture, preprocessing, size, tensors.")
+
+  @Argument(help: ArgumentHelp("The checkpoint.", valueName: "MODEL"))
+  var model: String
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "timm's name of the architecture; overrules what the checkpoint says.", valueName: "NAME"))
+  var architecture: String?
+
+  @Flag(name: .long, help: "List every tensor by its name in the file, with type and shape.")
+  var tensors = false
+
+  @Flag(name: .long, help: "Print one JSON object, tensors included.")
+  var json = false
+
+  func run() throws {
+    try KernelVariant.validateEnvironment()
+    let terminal = Terminal(quiet: false)
+    _ = Signals.install()
+    let model = try VisionTransformer(
+      Checkpoint(FilePath(self.model)), options: VisionTransformer.Options(architecture: architecture))
+    for warning in model.warnings { terminal.logger.warning("\(warning)") }
+    let report = ModelReport(model)
+    do {
+      try ResultFile.standardOutput().append(line: json ? report.json : report.text(listsTensors: tensors))
+    } catch PipelineError.closedPipe {}
+  }
+}

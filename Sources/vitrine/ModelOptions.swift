@@ -1,0 +1,110 @@
+import ArgumentParser
+import Checkpoints
+import Images
+import Kernels
+import SystemPackage
+import VisionTransformer
+
+/// The model and the changes to its preprocessing: shared by every command that reads images.
+struct ModelOptions: ParsableArguments {
+  @Option(name: .long, help: ArgumentHelp("The checkpoint.", valueName: "MODEL"))
+  var model: String
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "timm's name of the architecture; overrules what the checkpoint says.", valueName: "NAME"))
+  var architecture: String?
+
+  @OptionGroup(title: "Preprocessing, instead of the checkpoint's own")
+  var preprocessing: PreprocessingOptions
+
+  /// Opens the checkpoint and loads the model; what had to be assumed goes to the terminal.
+  func load(labels: FilePath? = nil, terminal: Terminal) throws -> VisionTransformer {
+    try KernelVariant.validateEnvironment()
+    let options = VisionTransformer.Options(
+      architecture: architecture, transform: preprocessing.overrides, labels: labels)
+    let model = try VisionTransformer(Checkpoint(FilePath(self.model)), options: options)
+    for warning in model.warnings { terminal.logger.warning("\(warning)") }
+    return model
+  }
+}
+
+/// Overrides of the checkpoint's own preprocessing.
+struct PreprocessingOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Image size in pixels; position embeddings are resampled to it.", valueName: "N|HEIGHTxWIDTH"))
+  var size: ImageSize?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Share of the resized image's edge that the crop keeps, above 0, at most 1.", valueName: "F"))
+  var cropFraction: Double?
+
+  @Option(name: .long, help: "How the image is fitted.")
+  var cropMode: CropMode?
+
+  @Option(name: .long, help: "The filter for resizing, as Pillow has it.")
+  var interpolation: Interpolation?
+
+  @Option(name: .long, help: ArgumentHelp("Mean of each channel, 0...1.", valueName: "R,G,B"))
+  var mean: ChannelValues?
+
+  @Option(name: .long, help: ArgumentHelp("Standard deviation of each channel, 0...1.", valueName: "R,G,B"))
+  var std: ChannelValues?
+
+  @Flag(
+    name: .customLong("no-exif-orientation"),
+    help: "Take pixels as they are stored, not turned upright, as timm does.")
+  var ignoresExifOrientation = false
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Refuse images of more pixels, before memory is taken for them.", valueName: "N"))
+  var maxPixels = DecodingOptions().maxPixels
+
+  func validate() throws {
+    guard maxPixels > 0 else { throw ValidationError("--max-pixels must be above 0") }
+  }
+
+  var overrides: TransformOverrides {
+    TransformOverrides(
+      size: size, cropFraction: cropFraction, cropMode: cropMode, interpolation: interpolation,
+      mean: mean?.values,
+      std: std?.values)
+  }
+
+  var decoding: DecodingOptions {
+    DecodingOptions(appliesExifOrientation: !ignoresExifOrientation, maxPixels: maxPixels)
+  }
+}
+
+/// Three numbers, one a channel, written `R,G,B`.
+struct ChannelValues: ExpressibleByArgument {
+  let values: [Double]
+
+  init?(argument: String) {
+    let values = argument.split(separator: ",", omittingEmptySubsequences: false).map {
+      Double($0.drop { $0 == " " })
+    }
+    guard values.count == 3, values.allSatisfy({ $0?.isFinite == true }) else { return nil }
+    self.values = values.compactMap { $0 }
+  }
+}
+
+extension ImageSize: ExpressibleByArgument {
+  /// `224`, or `HEIGHTxWIDTH`.
+  public init?(argument: String) {
+    let sides = argument.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
+    guard sides.count <= 2, let height = sides[0], let width = sides.count == 2 ? sides[1] : height,
+      (1...16_384).contains(height), (1...16_384).contains(width)
+    else { return nil }
+    self.init(height: height, width: width)
+  }
+}
+
+extension CropMode: ExpressibleByArgument {}
+extension Interpolation: ExpressibleByArgument {}

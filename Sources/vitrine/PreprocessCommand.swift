@@ -1,0 +1,38 @@
+import ArgumentParser
+import Images
+import Pipeline
+import SystemPackage
+
+struct Preprocess: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Write exactly what the network is fed: float32 [3, height, width].")
+
+  @Argument(help: ArgumentHelp("The image.", valueName: "image"))
+  var image: String
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(name: .long, help: ArgumentHelp("The array.", valueName: "FILE.npy"))
+  var output: String
+
+  func run() throws {
+    let model = try self.model.load(terminal: Terminal(quiet: false))
+    let tensor: [Float]
+    do {
+      let image = try Image(contentsOf: FilePath(self.image), options: self.model.preprocessing.decoding)
+      tensor = try model.transform.tensor(image)
+    } catch {
+      throw ImageFailure(path: image, error: error)
+    }
+    let size = model.transform.size
+    try NumpyFile.write(tensor, shape: [3, size.height, size.width], to: FilePath(output))
+  }
+}
+
+/// An image's error with its path in front.
+struct ImageFailure: Error, CustomStringConvertible {
+  let path: String
+  let error: ImageError
+
+  var description: String { "\(path.visible): \(error)" }
+}

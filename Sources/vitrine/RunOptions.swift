@@ -1,0 +1,54 @@
+import ArgumentParser
+import Images
+import Kernels
+import Pipeline
+import SystemPackage
+
+/// Inputs, threads and messages: shared by the commands that process many images.
+struct RunOptions: ParsableArguments {
+  @Argument(
+    help: ArgumentHelp(
+      "Images and folders (recursed); - reads paths from standard input.", valueName: "path"))
+  var paths: [String]
+
+  @Flag(
+    name: .long, help: "The paths on standard input are separated by NUL bytes, as find -print0 writes them.")
+  var null = false
+
+  @Option(name: .long, help: "Arithmetic of the network.")
+  var precision = Precision.fp32
+
+  @Option(name: .long, help: ArgumentHelp("Images that go through the network together.", valueName: "N"))
+  var batchSize = 1
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Threads in all (default: the cores this process may use).", valueName: "N"))
+  var threads: Int?
+
+  @Flag(name: .long, help: "No progress bar, notes or summary; warnings and errors are still shown.")
+  var quiet = false
+
+  /// What the network can compute in.
+  enum Precision: String, ExpressibleByArgument, CaseIterable {
+    case fp32
+  }
+
+  func validate() throws {
+    guard (1...1024).contains(batchSize) else { throw ValidationError("--batch-size must be from 1 to 1024") }
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("--threads must be from 1 to 1024")
+    }
+  }
+
+  func walker(_ cancellation: Cancellation) -> PathWalker {
+    PathWalker(paths.map { FilePath($0) }, isNullSeparated: null, cancellation: cancellation)
+  }
+
+  /// Whether the inputs can be walked twice, so that they can be counted for the progress bar.
+  var canBeCounted: Bool { !paths.contains("-") }
+
+  func pipelineOptions(_ decoding: DecodingOptions) -> InferencePipeline.Options {
+    InferencePipeline.Options(threads: threads ?? CPU.usableCores, batchSize: batchSize, decoding: decoding)
+  }
+}

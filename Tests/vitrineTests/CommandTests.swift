@@ -1,0 +1,144 @@
+import Foundation
+import SystemPackage
+import TestSupport
+import Testing
+
+@Suite struct CommandTests {
+  /// The help texts, whole: `scripts/help` writes these files anew after a wanted change.
+  @Test(arguments: ["", "classify", "embed", "preprocess", "inspect"]) func help(_ command: String) throws {
+    let name = command.isEmpty ? "vitrine" : "vitrine-\(command)"
+    let expected = try String(
+      contentsOfFile: Fixtures.folder.appending("help/\(name).txt").string, encoding: .utf8)
+    let run = try Command.shell("COLUMNS=80 \"$vitrine\" \(command) --help")
+    #expect(run.status == 0)
+    #expect(run.output == expected)
+  }
+
+  @Test(arguments: [
+    ["classify"], ["classify", "a.jpg"], ["classify", "a.jpg", "--model"], ["unknown"],
+    ["classify", "a.jpg", "--model", "m", "--top-k", "0"],
+    ["classify", "a.jpg", "--model", "m", "--format", "xml"],
+    ["classify", "a.jpg", "--model", "m", "--resume"], ["classify", "a.jpg", "--model", "m", "--size", "0"],
+    ["classify", "a.jpg", "--model", "m", "--size", "1x2x3"],
+    ["classify", "a.jpg", "--model", "m", "--mean", "1,2"],
+    ["classify", "a.jpg", "--model", "m", "--threads", "0"],
+    ["classify", "a.jpg", "--model", "m", "--precision", "fp8"],
+    ["classify", "a.jpg", "--model", "m", "--max-pixels", "0"], ["embed", "a.jpg", "--model", "m"],
+    ["embed", "a.jpg", "--model", "m", "--output", "x.npy", "--tokens", "some"],
+  ]) func wrongUsage(_ arguments: [String]) throws {
+    let quoted = arguments.map { "'\($0)'" }.joined(separator: " ")
+    let run = try Command.shell("\"$vitrine\" \(quoted)")
+    #expect(run.status == 64)
+    #expect(run.output.isEmpty && !run.errors.isEmpty)
+  }
+
+  @Test func modelsThatAreNone() throws {
+    let folder = try TemporaryFolder()
+    let empty = try folder.write("", to: "empty.safetensors").string
+    for (model, message) in [
+      ("/nowhere", "no such file or directory"), (folder.path.string, "no weights in this folder"),
+      (empty, "the file is empty"), (Command.photos + "/cat/0100.jpg", "not a safetensors file"),
+    ] {
+      let run = try Command.run("classify", Command.photos, "--model", model)
+      #expect(run.status == 1)
+      #expect(run.output.isEmpty)
+      #expect(run.errors.contains(model) && run.errors.contains(message), "\(run.errors)")
+      #expect(run.errors.split(separator: "\n").count == 1)
+    }
+  }
+
+  @Test func preprocessingThatCannotBe() throws {
+    for (option, message) in [
+      (["--std", "0,1,1"], "std must be three finite numbers above zero"),
+      (["--crop-fraction", "9"], "crop_pct must be"),
+      (["--size", "33"], "not made of whole patches of 8x8"),
+    ] {
+      let run = try Command.run(
+        "preprocess", Command.photos + "/cat/0100.jpg", "--model", Command.tiny, "--output", "/dev/null",
+        option[0], option[1])
+      #expect(run.status == 1)
+      #expect(run.errors.contains(message), "\(run.errors)")
+    }
+  }
+
+  @Test func kernelVariants() throws {
+    let bad = try Command.run("inspect", Command.tiny, environment: ["VITRINE_KERNELS": "sse9"])
+    #expect(bad.status == 1 && bad.errors.contains("VITRINE_KERNELS=sse9"))
+    let plain = try Command.run("inspect", Command.tiny, environment: ["VITRINE_KERNELS": "plain"])
+    #expect(plain.status == 0 && plain.output.contains("kernels     plain"))
+  }
+
+  /// The whole network under each variant of the kernels that this machine has.
+  @Test func networkUnderEachVariant() throws {
+    let reference = try Command.run("classify", Command.photos, "--model", Command.tiny, "--format", "jsonl")
+    for variant in ["plain", "avx2", "avx512"] {
+      let run = try Command.run(
+        "classify", Command.photos, "--model", Command.tiny, "--format", "jsonl",
+        environment: ["VITRINE_KERNELS": variant])
+      if run.status == 1, run.errors.contains("is not supported by this CPU") { continue }
+      #expect(run.status == 0)
+      for (a, b) in zip(probabilities(reference), probabilities(run)) {
+        #expect(abs(a - b) <= 1e-5, "\(variant)")
+      }
+    }
+  }
+
+  private func probabilities(_ run: Command.Outcome) -> [Double] {
+    run.lines.flatMap { line -> [Double] in
+      let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+      let list = (object?["predictions"] as? [[String: Any]]) ?? []
+      return list.sorted { ($0["index"] as? Int ?? 0) < ($1["index"] as? Int ?? 0) }
+        .compactMap { $0["probability"] as? Double }
+    }
+  }
+
+  @Test func inspect() throws {
+    let run = try Command.run("inspect", Fixtures.models.appending("hf-dinov2-registers").string)
+    #expect(run.status == 0)
+    for text in [
+      "Hugging Face DINOv2, prefix", "2 heads of 16", "class token, 4 registers, layer scale", "token+avg",
+    ] {
+      #expect(run.output.contains(text), "\(text)")
+    }
+    let json = try Command.run("inspect", Command.tiny, "--json")
+    let object = try #require(
+      try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
+    #expect((object["architecture"] as? [String: Any])?["embedDim"] as? Int == 48)
+    #expect((object["tensors"] as? [Any])?.count == 32)
+  }
+
+  @Test func embed() throws {
+    let folder = try TemporaryFolder()
+    for (options, shape) in [
+      ("--tokens class", "(3, 48)"), ("--tokens mean", "(3, 48)"), ("--tokens patches", "(3, 16, 48)"),
+      ("--tokens all", "(3, 17, 48)"), ("--tokens all --layer -1", "(3, 17, 48)"),
+      ("--layer 0 --size 48x64", "(3, 48)"),
+    ] {
+      let file = folder.path.appending("f.npy").string
+      let run = try Command.shell(
+        "\"$vitrine\" embed \"$photos/cat\" --model \"$tiny\" --output \(file) \(options)")
+      #expect(run.status == 0, "\(run.errors)")
+      let data = [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
+      #expect(String(decoding: data[10..<100], as: UTF8.self).contains("'shape': \(shape)"), "\(options)")
+      #expect(data.dropFirst(192).contains { $0 != 0 })
+    }
+    let failed = try Command.shell(
+      "\"$vitrine\" embed \"$photos/cat\" --model \"$tiny\" --output /dev/null --layer 2")
+    #expect(failed.status == 1 && failed.errors.contains("layer 2: the model has layers 0 to 1"))
+  }
+
+  @Test func preprocess() throws {
+    let folder = try TemporaryFolder()
+    let file = folder.path.appending("x.npy").string
+    let run = try Command.run(
+      "preprocess", Command.photos + "/cat/0100.jpg", "--model", Command.tiny, "--output", file, "--size",
+      "40x48")
+    #expect(run.status == 0, "\(run.errors)")
+    let data = [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
+    #expect(data.count == 192 + 4 * 3 * 40 * 48)
+    #expect(String(decoding: data[10..<100], as: UTF8.self).contains("'shape': (3, 40, 48)"))
+    let failed = try Command.run(
+      "preprocess", "/nowhere/a.jpg", "--model", Command.tiny, "--output", file)
+    #expect(failed.status == 1 && failed.errors.contains("/nowhere/a.jpg: "))
+  }
+}

@@ -1,12 +1,11 @@
 import COpenBLAS
-import Foundation
 
 /// OpenBLAS, the library behind the matrix products.
 public enum BLAS {
   /// Version and build options of the library, and the processor that it chose its kernels for.
   public static var description: String {
     func text(_ characters: UnsafeMutablePointer<CChar>?) -> String {
-      characters.map { String(cString: $0).trimmingCharacters(in: .whitespaces) } ?? "unknown"
+      characters.map { String(cString: $0).split(separator: " ").joined(separator: " ") } ?? "unknown"
     }
     return "\(text(openblas_get_config())), kernels for \(text(openblas_get_corename()))"
   }

@@ -1,5 +1,9 @@
 import CKernels
-import Foundation
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
 
 /// What the machine offers to this process.
 public enum CPU {
@@ -59,7 +63,7 @@ public enum CPU {
   /// cpu.cfs_quota_us, -1 for no limit, and cpu.cfs_period_us.
   private static func version1Quota(_ folder: String, _ read: (String) -> String?) -> Double? {
     func number(_ name: String) -> Double? {
-      read(folder + "/" + name).flatMap { Double($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
+      read(folder + "/" + name)?.split(whereSeparator: \.isWhitespace).first.flatMap { Double($0) }
     }
     guard let quota = number("cpu.cfs_quota_us"), let period = number("cpu.cfs_period_us") else { return nil }
     return quota > 0 && period > 0 ? quota / period : nil

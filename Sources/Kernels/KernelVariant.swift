@@ -1,5 +1,10 @@
 import CKernels
-import Foundation
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
 
 /// An instruction set that the inner loops of CKernels exist for.
 public enum KernelVariant: String, CaseIterable, Sendable {

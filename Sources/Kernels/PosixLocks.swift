@@ -1,12 +1,18 @@
-import Foundation
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 
 // Swift's Synchronization module has a mutex but no condition variable; these two belong together.
 
 /// A pthread mutex at a fixed address.
-final class PosixMutex: @unchecked Sendable {
+package final class PosixMutex: @unchecked Sendable {
   fileprivate let handle: UnsafeMutablePointer<pthread_mutex_t>
 
-  init() {
+  package init() {
     handle = .allocate(capacity: 1)
     handle.initialize(to: pthread_mutex_t())
     pthread_mutex_init(handle, nil)
@@ -17,15 +23,15 @@ final class PosixMutex: @unchecked Sendable {
     handle.deallocate()
   }
 
-  func lock() { pthread_mutex_lock(handle) }
-  func unlock() { pthread_mutex_unlock(handle) }
+  package func lock() { pthread_mutex_lock(handle) }
+  package func unlock() { pthread_mutex_unlock(handle) }
 }
 
 /// A pthread condition variable at a fixed address.
-final class PosixCondition: @unchecked Sendable {
+package final class PosixCondition: @unchecked Sendable {
   private let handle: UnsafeMutablePointer<pthread_cond_t>
 
-  init() {
+  package init() {
     handle = .allocate(capacity: 1)
     handle.initialize(to: pthread_cond_t())
     pthread_cond_init(handle, nil)
@@ -37,6 +43,6 @@ final class PosixCondition: @unchecked Sendable {
   }
 
   /// Sleeps until woken, which may happen without cause; `mutex` is free meanwhile.
-  func wait(_ mutex: PosixMutex) { pthread_cond_wait(handle, mutex.handle) }
-  func broadcast() { pthread_cond_broadcast(handle) }
+  package func wait(_ mutex: PosixMutex) { pthread_cond_wait(handle, mutex.handle) }
+  package func broadcast() { pthread_cond_broadcast(handle) }
 }

@@ -56,18 +56,20 @@ public struct InferencePipeline: Sendable {
   /// Runs all inputs.
   /// - Parameters:
   ///   - inputs: where the paths come from; asked by one thread at a time.
+  ///   - looksAhead: whether the first inputs may be asked for before any is processed, to see whether there are fewer than
+  ///     threads. Not where somebody waits for a result before giving the next path.
   ///   - cancellation: ends the run early.
   ///   - infer: turns prepared images into one value each, nil where the network's output is not finite; called by several threads, each with its own session.
   ///   - deliver: receives the results in the order of the inputs, by one thread at a time.
   /// - Throws: what `deliver` throws; the run then ends.
   public func run<Value: Sendable>(
-    _ inputs: some IteratorProtocol<Input>, cancellation: Cancellation = Cancellation(),
+    _ inputs: some IteratorProtocol<Input>, looksAhead: Bool = true, cancellation: Cancellation = Cancellation(),
     infer: @escaping @Sendable (InferenceSession, [Image]) -> [Value?],
     deliver: @escaping (Item<Value>) throws -> Void
   ) throws -> Summary {
     let threads = max(1, options.threads)
     var feed = Feed(inputs, batchSize: max(1, options.batchSize))
-    let isSmall = threads > 1 && feed.holdsFewer(than: threads)
+    let isSmall = looksAhead && threads > 1 && feed.holdsFewer(than: threads)
     let workers = isSmall ? 1 : threads
     let stream = Stream<Value>(feed: feed, deliver: deliver, window: 4 * workers)
     let pool = ThreadPool(threadCount: threads)

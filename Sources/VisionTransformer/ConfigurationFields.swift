@@ -103,6 +103,7 @@ struct TimmDeclaration {
     let embedDim = try arguments.int("embed_dim") ?? name.size.embedDim
     let classes = 0...1_000_000
     let topClasses = try top.int("num_classes", in: classes)
+    let numClasses = try arguments.int("num_classes", in: classes) ?? topClasses
     let pool = configuration?["model_args"]?["global_pool"] ?? configuration?["global_pool"]
     return ConfigurationReader.Declared(
       embedDim: embedDim,
@@ -111,9 +112,9 @@ struct TimmDeclaration {
       mlpDim: try arguments.positive("mlp_ratio").map { Int(Double(embedDim) * min($0, 1000)) },
       patchSize: patchSize,
       imageSize: try arguments.size("img_size") ?? inputSize(preprocessing),
-      numClasses: try arguments.int("num_classes", in: classes) ?? topClasses,
+      numClasses: numClasses,
       layerNormEpsilon: 1e-6,
-      globalPool: try globalPool(pool),
+      globalPool: try globalPool(pool, numClasses: numClasses),
       positionResampling: .bicubicAntialiased)
   }
 
@@ -137,8 +138,9 @@ struct TimmDeclaration {
     return ImageSize(height: sides[1], width: sides[2])
   }
 
-  private func globalPool(_ value: JSONValue?) throws(ModelError) -> GlobalPool? {
-    guard let value else { return nil }
+  private func globalPool(_ value: JSONValue?, numClasses: Int?) throws(ModelError) -> GlobalPool? {
+    // Without a head, timm's models may come without pooling.
+    guard let value, value != .string("") || numClasses != 0 else { return nil }
     guard let pool = value.string.flatMap(GlobalPool.init(rawValue:)), pool != .tokenAndAverage else {
       throw .configuration(
         path: path, field: "global_pool", value: value.string.map { "\"\($0)\"" } ?? "no text",

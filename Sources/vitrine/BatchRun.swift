@@ -27,12 +27,12 @@ struct BatchRun {
     let (options, terminal) = (self.options, self.terminal)
     let counting: @Sendable () -> PathWalker = { options.walker(Cancellation()) }
     let progress = ProgressBar(
-      terminal: terminal, counting: options.canBeCounted && before == nil ? counting : nil)
+      terminal: terminal, counting: options.areFiles && before == nil ? counting : nil)
     let pipeline = InferencePipeline(model: model, options: options.pipelineOptions(decoding))
     let summary: InferencePipeline.Summary
     do {
       defer { progress.finish() }
-      summary = try pipeline.run(inputs, cancellation: cancellation, infer: infer) { item in
+      summary = try pipeline.run(inputs, looksAhead: options.areFiles, cancellation: cancellation, infer: infer) { item in
         if case .failure(let error) = item.outcome {
           terminal.logger.error("\(item.path): \(error)")
           progress.advance(failed: true)

@@ -44,6 +44,9 @@ struct Classify: ParsableCommand {
 
   func validate() throws {
     guard topK > 0 else { throw ValidationError("--top-k must be above 0") }
+    if let output, let logits, FilePath(output).lexicallyNormalized() == FilePath(logits).lexicallyNormalized() {
+      throw ValidationError("--output and --logits must be different files")
+    }
     if resume {
       guard output != nil else { throw ValidationError("--resume needs --output") }
       guard resultFormat != .table else { throw ValidationError("--resume needs --format jsonl or csv") }
@@ -55,7 +58,7 @@ struct Classify: ParsableCommand {
   }
 
   func run() throws {
-    let terminal = Terminal(quiet: options.quiet)
+    let terminal = Terminal(quiet: options.quiet, printsResults: output == nil)
     let cancellation = Signals.install()
     let model = try self.model.load(labels: labels.map { FilePath($0) }, terminal: terminal)
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }

@@ -37,6 +37,12 @@ struct Embed: ParsableCommand {
     help: ArgumentHelp("Also write the path, or the error, of each row as JSON Lines.", valueName: "FILE"))
   var paths: String?
 
+  func validate() throws {
+    if let paths, FilePath(output).lexicallyNormalized() == FilePath(paths).lexicallyNormalized() {
+      throw ValidationError("--output and --paths must be different files")
+    }
+  }
+
   func run() throws {
     let terminal = Terminal(quiet: options.quiet)
     let cancellation = Signals.install()

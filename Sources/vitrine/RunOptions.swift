@@ -45,8 +45,8 @@ struct RunOptions: ParsableArguments {
     PathWalker(paths.map { FilePath($0) }, isNullSeparated: null, cancellation: cancellation)
   }
 
-  /// Whether the inputs can be walked twice, so that they can be counted for the progress bar.
-  var canBeCounted: Bool { !paths.contains("-") }
+  /// Whether all inputs are named on the command line, so that they can be walked twice, to count them, and ahead of time.
+  var areFiles: Bool { !paths.contains("-") }
 
   func pipelineOptions(_ decoding: DecodingOptions) -> InferencePipeline.Options {
     InferencePipeline.Options(threads: threads ?? CPU.usableCores, batchSize: batchSize, decoding: decoding)

@@ -20,10 +20,17 @@ final class Terminal: Sendable {
   let isQuiet: Bool
   private let usesColor: Bool
 
-  init(quiet: Bool) {
+  /// Whether a progress bar is shown: not between results that go to the same terminal.
+  private let showsBar: Bool
+
+  /// - Parameters:
+  ///   - quiet: no bar, notes or summary.
+  ///   - printsResults: whether results go to standard output.
+  init(quiet: Bool, printsResults: Bool = false) {
     isQuiet = quiet
     isInteractive = !quiet && isatty(STDERR_FILENO) == 1
-    usesColor = isInteractive && (getenv("NO_COLOR").map { $0.pointee == 0 } ?? true)
+    showsBar = isInteractive && !(printsResults && isatty(STDOUT_FILENO) == 1)
+    usesColor = isatty(STDERR_FILENO) == 1 && (getenv("NO_COLOR").map { $0.pointee == 0 } ?? true)
   }
 
   /// Messages for the user, by swift-log's levels.
@@ -49,7 +56,7 @@ final class Terminal: Sendable {
 
   /// Replaces the progress bar.
   func show(bar: String) {
-    guard isInteractive else { return }
+    guard showsBar else { return }
     let line = String(bar.prefix(max(10, columns - 1)))
     state.withLock { state in
       Self.put(clear(state.bar) + line)

@@ -88,6 +88,19 @@ import Testing
     #expect(nul.output == lines.output)
   }
 
+  /// A script may wait for one result before it gives the next path.
+  @Test(.timeLimit(.minutes(1))) func pathsOneByOne() throws {
+    let run = try Command.shell(
+      """
+      coproc "$vitrine" classify - --model "$tiny" --format jsonl
+      for i in 1 2 3; do
+        echo "$photos/cat/0100.jpg" >&"${COPROC[1]}"
+        read -r -t 20 line <&"${COPROC[0]}" && echo "$line"
+      done
+      """)
+    #expect(run.lines.count == 3)
+  }
+
   @Test func closedPipe() throws {
     let run = try Command.shell(
       "\"$vitrine\" classify \"$photos\" \"$photos\" \"$photos\" --model \"$tiny\" --threads 1 | head -n 1; "

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train the sample CIFAR-10 model (samples/models/cifar10) with PyTorch and timm.
 
-    train_cifar10.py --data cifar10/ --run run/ [--epochs 26] [--export samples/models/cifar10]
+    train_cifar10.py --data cifar10/ --run run/ [--epochs 14] [--export samples/models/cifar10]
 
 `--data` holds train/CLASS/*.jpg and test/CLASS/*.jpg. The run folder keeps a checkpoint after each epoch, from which a
 stopped run continues. The recipe: Muon for the matrices of the blocks and AdamW for the rest, random crops and flips,
@@ -134,8 +134,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--run", type=pathlib.Path, required=True)
-    parser.add_argument("--epochs", type=int, default=26)
-    parser.add_argument("--full-epochs", type=int, default=4, help="last epochs in which no patch is dropped")
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--full-epochs", type=int, default=2, help="last epochs in which no patch is dropped")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--export", type=pathlib.Path)

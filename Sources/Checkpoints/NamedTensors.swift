@@ -22,7 +22,7 @@ public struct NamedTensors: Sendable {
   public init(_ container: any TensorContainer, path: FilePath) throws(CheckpointError) {
     var best: Match?
     for scheme in NamingScheme.all {
-      for prefix in scheme.prefixes(in: container) {
+      for prefix in scheme.prefixes(in: container).sorted(by: { $0.count < $1.count }).prefix(8) {
         let match = Match(scheme: scheme, prefix: prefix, container: container)
         if best.map({ match.used.count > $0.used.count }) ?? true { best = match }
       }
@@ -106,7 +106,8 @@ private struct Match {
     // A gap must show as a missing tensor, so look beyond it.
     let stems = scheme.blockStems.map { prefix + $0 }
     let indices = container.tensors.keys.lazy.compactMap { NamingScheme.blockIndex(of: $0, stems: stems) }
-    depth = max(depth, indices.filter { $0 < 10_000 }.max().map { $0 + 1 } ?? 0)
+    // An index beyond the number of tensors is no block's.
+    depth = max(depth, indices.filter { $0 < container.tensors.count }.max().map { $0 + 1 } ?? 0)
     for rule in scheme.rules {
       if rule.canonical.contains("#") {
         for block in 0..<depth { resolve(rule, block: block, container: container) }

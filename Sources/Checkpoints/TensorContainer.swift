@@ -16,7 +16,7 @@ public struct TensorInfo: Sendable, Equatable {
 /// A file, or several, that hold named tensors.
 ///
 /// Everything above this protocol is the same for each container; a new kind of file is a new conformance and a line in
-/// `Checkpoint.openContainer`.
+/// `Checkpoint.openFile`.
 public protocol TensorContainer: Sendable {
   /// What the container is called in messages, such as "safetensors".
   var format: String { get }

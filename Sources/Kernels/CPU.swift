@@ -1,4 +1,5 @@
 import CKernels
+
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else

@@ -41,7 +41,17 @@ extension InferenceSession {
     if let layer {
       run(.images(images), upTo: layer) { tokens in select(selection, from: tokens, count: images.count) }
     } else {
-      run(.images(images)) { output in select(selection, from: output.tokens, count: images.count) }
+      run(.images(images)) { output in
+        // Where the norm comes behind the pool (`fc_norm`), the pooled features are the normed mean.
+        let isNormedMean = model.configuration.hasFeatureNorm && model.configuration.globalPool == .average
+        guard selection == .mean, isNormedMean else {
+          return select(selection, from: output.tokens, count: images.count)
+        }
+        return images.indices.map { index in
+          let row = output.features[index..<index + 1, 0..<output.features.columns]
+          return Elements.allFinite(row) ? Array(row.row(0)) : nil
+        }
+      }
     }
   }
 

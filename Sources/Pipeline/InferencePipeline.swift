@@ -5,8 +5,8 @@ import VisionTransformer
 
 /// The stream from paths to results: decode, preprocess and forward on all cores, results in the order of the inputs.
 ///
-/// One worker per thread carries whole images through the whole network. Where there are fewer images than threads, the threads
-/// share the layers of each image instead. Memory is bounded: a worker holds one batch, and no worker runs further ahead
+/// One worker per thread carries whole images through the whole network. Where there are at most half as many images as threads,
+/// the threads share the layers of each image instead. Memory is bounded: a worker holds one batch, and no worker runs further ahead
 /// of the oldest unfinished batch than `window`.
 public struct InferencePipeline: Sendable {
   public let model: VisionTransformer
@@ -58,20 +58,24 @@ public struct InferencePipeline: Sendable {
   ///   - inputs: where the paths come from; asked by one thread at a time.
   ///   - looksAhead: whether the first inputs may be asked for before any is processed, to see whether there are fewer than
   ///     threads. Not where somebody waits for a result before giving the next path.
-  ///   - cancellation: ends the run early.
+  ///   - cancellation: ends the run early; cancelled by the run itself where `deliver` fails.
   ///   - infer: turns prepared images into one value each, nil where the network's output is not finite; called by several threads, each with its own session.
   ///   - deliver: receives the results in the order of the inputs, by one thread at a time.
   /// - Throws: what `deliver` throws; the run then ends.
   public func run<Value: Sendable>(
-    _ inputs: some IteratorProtocol<Input>, looksAhead: Bool = true, cancellation: Cancellation = Cancellation(),
+    _ inputs: some IteratorProtocol<Input>, looksAhead: Bool = true,
+    cancellation: Cancellation = Cancellation(),
     infer: @escaping @Sendable (InferenceSession, [Image]) -> [Value?],
     deliver: @escaping (Item<Value>) throws -> Void
   ) throws -> Summary {
     let threads = max(1, options.threads)
     var feed = Feed(inputs, batchSize: max(1, options.batchSize))
-    let isSmall = looksAhead && threads > 1 && feed.holdsFewer(than: threads)
-    let workers = isSmall ? 1 : threads
-    let stream = Stream<Value>(feed: feed, deliver: deliver, window: 4 * workers)
+    let batches = looksAhead ? feed.countBatches(upTo: threads) : threads
+    // One image on several threads, or several on twice as many: each image's layers are split.
+    let isSmall = 2 * batches <= threads
+    let workers = isSmall ? 1 : min(batches, threads)
+    try model.checkMemory(batchSize: max(1, options.batchSize), workers: workers)
+    let stream = Stream<Value>(feed: feed, cancellation: cancellation, deliver: deliver, window: 4 * workers)
     let pool = ThreadPool(threadCount: threads)
     if isSmall {
       work(stream, InferenceSession(model, compute: Compute(pool: pool)), cancellation, infer)
@@ -80,7 +84,7 @@ public struct InferencePipeline: Sendable {
         work(stream, InferenceSession(model), cancellation, infer)
       }
     }
-    return try stream.finish(isCancelled: cancellation.isCancelled)
+    return try stream.finish()
   }
 
   /// One worker: takes batches until there are no more.
@@ -134,13 +138,10 @@ private struct Feed {
     self.batchSize = batchSize
   }
 
-  /// Whether there are fewer batches than `count`, found by looking ahead.
-  mutating func holdsFewer(than count: Int) -> Bool {
-    while ahead.count <= (count - 1) * batchSize {
-      guard let input = next() else { return true }
-      ahead.append(input)
-    }
-    return false
+  /// The number of batches, at most `limit`, found by looking ahead.
+  mutating func countBatches(upTo limit: Int) -> Int {
+    while ahead.count <= (limit - 1) * batchSize, let input = next() { ahead.append(input) }
+    return min(limit, max(1, (ahead.count + batchSize - 1) / batchSize))
   }
 
   mutating func nextBatch() -> [Input] {
@@ -177,14 +178,16 @@ private final class Stream<Value: Sendable>: @unchecked Sendable {
     var isExhausted = false
   }
 
-  /// Locked apart from the state, since the next path may be long in coming: results are not to wait for it.
+  /// Locked apart from the state, and always before it, since the next path may be long in coming: results are not to wait for it.
   private let source: Monitor<Source>
   private let state = Monitor(State())
+  private let cancellation: Cancellation
   private let deliver: (Item) throws -> Void
   private let window: Int
 
-  init(feed: Feed, deliver: @escaping (Item) throws -> Void, window: Int) {
+  init(feed: Feed, cancellation: Cancellation, deliver: @escaping (Item) throws -> Void, window: Int) {
     source = Monitor(Source(feed: feed))
+    self.cancellation = cancellation
     self.deliver = deliver
     self.window = window
   }
@@ -201,7 +204,8 @@ private final class Stream<Value: Sendable>: @unchecked Sendable {
       guard !hasFailed, !source.isExhausted else { return nil }
       let inputs = source.feed.nextBatch()
       guard !inputs.isEmpty else {
-        source.isExhausted = true
+        // A cancelled list ends early: that is not its end.
+        source.isExhausted = !cancellation.isCancelled
         return nil
       }
       source.nextTicket += 1
@@ -223,7 +227,11 @@ private final class Stream<Value: Sendable>: @unchecked Sendable {
         state.oldest += 1
         state.summary.processed += items.count
         state.summary.failed += items.count { if case .failure = $0.outcome { true } else { false } }
-        if case .failure(let error) = outcome { state.failure = error }
+        if case .failure(let error) = outcome {
+          state.failure = error
+          // Nobody need wait for further paths.
+          cancellation.cancel()
+        }
         return Self.takeNext(&state)
       }
     }
@@ -237,11 +245,11 @@ private final class Stream<Value: Sendable>: @unchecked Sendable {
     return items
   }
 
-  func finish(isCancelled: Bool) throws -> InferencePipeline.Summary {
+  func finish() throws -> InferencePipeline.Summary {
     let isExhausted = source.update { $0.isExhausted }
     return try state.update { state in
       if let failure = state.failure { throw failure }
-      state.summary.isCancelled = isCancelled && !isExhausted
+      state.summary.isCancelled = cancellation.isCancelled && !isExhausted
       return state.summary
     }
   }

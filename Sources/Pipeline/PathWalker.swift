@@ -127,16 +127,20 @@ public struct PathWalker: IteratorProtocol {
     case .other: return nil
     case .folder, .unknown:
       guard let status = fileStatus(path) else {
+        if entry.kind == .folder {
+          root?.found = true
+          return Input(path: path, error: .unreadableFolder(reason: systemErrorDescription()))
+        }
         // A dangling link is worth a word only where it looks like an image.
         return image(path)
       }
       guard status.isDirectory else { return status.isRegular ? image(path) : nil }
+      // A link back to a folder that is being read leads to nothing that is not read anyway.
       let isLoop = folders.contains {
         $0.device == UInt64(truncatingIfNeeded: status.st_dev)
           && $0.inode == UInt64(truncatingIfNeeded: status.st_ino)
       }
-      if isLoop { return Input(path: path, error: .folderLoop) }
-      enter(path, status)
+      if !isLoop { enter(path, status) }
       return nil
     }
   }
@@ -170,7 +174,12 @@ package struct PathList {
   package private(set) var error: String?
   private var buffer: [UInt8] = []
   private var start = 0
+  /// Bytes in which no separator was found.
+  private var scanned = 0
   private var isAtEnd = false
+
+  /// Several times what any system takes for a path.
+  private static let longestPath = 65_536
 
   package init(descriptor: CInt, separator: UInt8, cancellation: Cancellation = Cancellation()) {
     self.descriptor = descriptor
@@ -181,20 +190,36 @@ package struct PathList {
   /// The next path; empty ones are passed over.
   package mutating func next() -> FilePath? {
     while true {
-      if let end = buffer[start...].firstIndex(of: separator) {
-        defer { start = end + 1 }
-        if let path = path(buffer[start..<end]) { return path }
+      if let end = buffer[max(start, scanned)...].firstIndex(of: separator) {
+        let entry = buffer[start..<end]
+        start = end + 1
+        if let path = path(entry) { return path }
       } else if isAtEnd {
-        defer { start = buffer.count }
-        return path(buffer[start...])
+        let entry = buffer[start...]
+        start = buffer.count
+        return path(entry)
+      } else if buffer.count - start > Self.longestPath {
+        stop("an entry is longer than \(Self.longestPath) bytes; is the separator right?")
       } else {
+        scanned = buffer.count
         read()
       }
+      if error != nil { return nil }
     }
   }
 
-  private func path(_ bytes: ArraySlice<UInt8>) -> FilePath? {
+  private mutating func stop(_ reason: String) {
+    error = reason
+    isAtEnd = true
+    start = buffer.count
+  }
+
+  private mutating func path(_ bytes: ArraySlice<UInt8>) -> FilePath? {
     guard !bytes.isEmpty else { return nil }
+    guard !bytes.contains(0) else {
+      stop("it is separated by NUL bytes; give --null")
+      return nil
+    }
     return (bytes.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { buffer in
       buffer.baseAddress.map { FilePath(platformString: $0) }
     }
@@ -203,9 +228,12 @@ package struct PathList {
   /// Adds what has arrived to the buffer; waits for it in short turns, between which the run may be cancelled.
   private mutating func read() {
     buffer.removeSubrange(..<start)
+    scanned = max(0, scanned - start)
     start = 0
     var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-    while poll(&request, 1, 100) == 0 {
+    while true {
+      let ready = poll(&request, 1, 100)
+      if ready > 0 || (ready < 0 && errno != EINTR) { break }
       if cancellation.isCancelled {
         isAtEnd = true
         return

@@ -4,6 +4,8 @@ import SystemPackage
 public enum PipelineError: Error, Equatable {
   /// Results could not be written.
   case write(path: FilePath, reason: String)
+  /// An output would overwrite something that the run needs.
+  case overwrites(path: FilePath, what: String)
   /// The reader of the results has closed the pipe: no mistake, but nothing is left to do.
   case closedPipe
   /// The list of paths could not be read.
@@ -20,6 +22,7 @@ extension PipelineError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .write(let path, let reason): "\(path): cannot write: \(reason)"
+    case .overwrites(let path, let what): "\(path): is \(what); write the results somewhere else"
     case .closedPipe: "the reader closed the pipe"
     case .pathList(let reason): "standard input: cannot read the list of paths: \(reason)"
     case .resumeMismatch(let path, let line, let found, let expected):
@@ -37,14 +40,12 @@ extension PipelineError: CustomStringConvertible {
 public enum InputError: Error, Equatable, CustomStringConvertible {
   case noImages
   case unreadableFolder(reason: String)
-  case folderLoop
   case nonFiniteResult
 
   public var description: String {
     switch self {
-    case .noImages: "no images in this folder (files named .jpg, .jpeg or .png are looked for)"
+    case .noImages: "no images in this folder (files are looked for by their names: .jpg, .png and so on)"
     case .unreadableFolder(let reason): "cannot read the folder: \(reason)"
-    case .folderLoop: "the symbolic link leads back to a folder that contains it"
     case .nonFiniteResult: "the network's output is NaN or infinite for this image"
     }
   }

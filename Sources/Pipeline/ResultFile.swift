@@ -83,10 +83,14 @@ public final class ResultFile {
         if let offset {
           pwrite(descriptor, start, bytes.count - done, off_t(offset + done))
         } else {
-          Glibc.write(descriptor, start, bytes.count - done)
+          systemWrite(descriptor, start, bytes.count - done)
         }
       if count > 0 {
         done += count
+      } else if errno == EAGAIN {
+        // A terminal or pipe that another program has made non-blocking.
+        var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        poll(&request, 1, 1000)
       } else if errno != EINTR {
         let code = errno
         if code == EPIPE { throw .closedPipe }

@@ -19,7 +19,7 @@ public struct ResumePoint: Sendable, Equatable {
   public private(set) var bytes = 0
 
   /// Reads results and moves the walker past the inputs that they are for.
-  /// - Parameter predictions: number of predictions that each image has, by which a cut result is told in CSV.
+  /// - Parameter predictions: number of predictions that each image has.
   /// - Throws: `PipelineError` where the results cannot be read or are of other inputs.
   public init(
     _ path: FilePath, format: ResultFormat, predictions: Int, walker: inout PathWalker
@@ -61,11 +61,16 @@ public struct ResumePoint: Sendable, Equatable {
     }
     if format == .jsonl {
       struct Line: Decodable {
+        struct Prediction: Decodable {}
         let path: String
         let error: String?
+        let predictions: [Prediction]?
       }
       guard let line = try? JSONDecoder().decode(Line.self, from: Data(first.utf8)) else {
         throw malformed("not a line of these results")
+      }
+      guard line.error != nil || line.predictions?.count == predictions else {
+        throw malformed("the results were written with another --top-k, or by another model")
       }
       return Found(path: line.path, isError: line.error != nil, bytes: first.utf8.count)
     }

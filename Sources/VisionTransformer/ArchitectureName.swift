@@ -29,6 +29,19 @@ struct ArchitectureName: Equatable {
   /// Words that add training or data, but change nothing that the tensors do not show.
   private static let plainWords: Set<String> = ["distilled", "dinov2", "dino", "mae", "gap"]
 
+  /// Takes a name apart.
+  /// - Throws: `ModelError.unknownArchitecture` where a word is not understood.
+  init(parsing name: String) throws(ModelError) {
+    guard let known = ArchitectureName(name) else {
+      throw .unknownArchitecture(
+        name,
+        remedy:
+          "not supported; expected timm's name of a plain ViT, DeiT or DINOv2, such as vit_base_patch16_224 "
+          + "or vit_small_patch14_dinov2")
+    }
+    self = known
+  }
+
   /// Takes a name apart; nil where a word is not understood, since it may change the forward pass.
   init?(_ name: String) {
     // What follows the dot is the tag of the pretrained weights.

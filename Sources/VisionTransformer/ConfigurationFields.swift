@@ -45,6 +45,21 @@ struct ConfigurationFields {
     return ImageSize(height: sides[0], width: sides[1])
   }
 
+  /// Refuses a field that is there, but holds no fields of its own.
+  func requireObject(_ field: String) throws(ModelError) {
+    guard let value = values?[field], value.object == nil else { return }
+    throw failure(field, value, "expected a JSON object")
+  }
+
+  /// A LayerNorm epsilon.
+  func epsilon(_ field: String) throws(ModelError) -> Float? {
+    guard let number = try positive(field) else { return nil }
+    guard Float(number) > 0, number < 1 else {
+      throw failure(field, .number(number), "expected a small number above 0, such as 1e-6")
+    }
+    return Float(number)
+  }
+
   /// Refuses a field that is there with another value than the only one that is supported.
   func requireUnset(_ field: String, or allowed: [JSONValue]) throws(ModelError) {
     guard let value = values?[field], !allowed.contains(value) else { return }
@@ -84,22 +99,18 @@ struct TimmDeclaration {
   ]
 
   func read() throws(ModelError) -> ConfigurationReader.Declared {
-    guard let name = ArchitectureName(architecture) else {
-      throw .unknownArchitecture(
-        architecture,
-        remedy:
-          "not supported; expected timm's name of a plain ViT, DeiT or DINOv2, such as vit_base_patch16_224 "
-          + "or vit_small_patch14_dinov2")
-    }
+    let name = try ArchitectureName(parsing: architecture)
+    let top = ConfigurationFields(path: path, values: configuration)
+    try top.requireObject("model_args")
+    try top.requireObject("pretrained_cfg")
     let arguments = ConfigurationFields(path: path, values: configuration?["model_args"])
     for (field, value) in arguments.values?.object ?? [:]
     where !Self.harmlessArguments.contains(field) && value != .null {
       try arguments.requireUnset(field, or: Self.defaults(of: field))
     }
-    let top = ConfigurationFields(path: path, values: configuration)
     let preprocessing = ConfigurationFields(path: path, values: configuration?["pretrained_cfg"])
     let patchSize =
-      try arguments.size("patch_size") ?? name.patchSize.map { ImageSize(height: $0, width: $0) }
+      try arguments.size("patch_size") ?? name.patchSize.map { ImageSize($0) }
     let embedDim = try arguments.int("embed_dim") ?? name.size.embedDim
     let classes = 0...1_000_000
     let topClasses = try top.int("num_classes", in: classes)
@@ -112,6 +123,7 @@ struct TimmDeclaration {
       mlpDim: try arguments.positive("mlp_ratio").map { Int(Double(embedDim) * min($0, 1000)) },
       patchSize: patchSize,
       imageSize: try arguments.size("img_size") ?? inputSize(preprocessing),
+      requiresImageSize: try arguments.size("img_size") != nil,
       numClasses: numClasses,
       layerNormEpsilon: 1e-6,
       globalPool: try globalPool(pool, numClasses: numClasses),
@@ -175,10 +187,11 @@ struct HuggingFaceDeclaration {
         ? Int(Double(embedDim) * min(try fields.positive("mlp_ratio") ?? 4, 1000))
         : try fields.int("intermediate_size") ?? 3072,
       patchSize: try fields.size("patch_size")
-        ?? ImageSize(height: isDINOv2 ? 14 : 16, width: isDINOv2 ? 14 : 16),
-      imageSize: try fields.size("image_size") ?? ImageSize(height: 224, width: 224),
+        ?? ImageSize(isDINOv2 ? 14 : 16),
+      imageSize: try fields.size("image_size") ?? ImageSize(224),
+      requiresImageSize: true,
       numClasses: nil,
-      layerNormEpsilon: Float(try fields.positive("layer_norm_eps") ?? (isDINOv2 ? 1e-6 : 1e-12)),
+      layerNormEpsilon: try fields.epsilon("layer_norm_eps") ?? (isDINOv2 ? 1e-6 : 1e-12),
       globalPool: nil,
       positionResampling: modelType == "dinov2_with_registers" ? .bicubicAntialiased : .bicubic)
   }

@@ -25,8 +25,10 @@ struct ConfigurationReader {
     var numHeads: Int?
     var mlpDim: Int?
     var patchSize: ImageSize?
-    /// The size for which the positions were trained, if the rest agrees with it.
+    /// The size for which the positions were trained.
     var imageSize: ImageSize?
+    /// Whether the positions must be of that size; otherwise it is where to look first.
+    var requiresImageSize = false
     var numClasses: Int?
     var layerNormEpsilon: Float
     var globalPool: GlobalPool?
@@ -51,6 +53,12 @@ struct ConfigurationReader {
       positions: positions, numPrefixTokens: numPrefixTokens, declared: declared, patchSize: patchSize)
 
     let mlpDim = try rows("blocks.0.mlp.fc1.weight", columns: embedDim)
+    if let shape = tensors.shape(of: "blocks.0.mlp.fc2.weight"), shape.count == 2, 2 * shape[1] == mlpDim {
+      throw ModelError.configuration(
+        path: checkpoint.path, field: tensors.foreignName(of: "blocks.0.mlp.fc1.weight"),
+        value: "twice as wide as fc2",
+        remedy: "a packed SwiGLU, which is not supported")
+    }
     let headShape = tensors.shape(of: "head.weight") ?? []
     let hasHead = tensors.contains("head.weight")
     guard !hasHead || headShape.count == 2 else {
@@ -130,6 +138,11 @@ struct ConfigurationReader {
       let grid = ImageSize(height: size.height / patchSize.height, width: size.width / patchSize.width)
       for prefix in candidates where grid.height * grid.width == positions - prefix { return (grid, prefix) }
     }
+    if declared.requiresImageSize, let size = declared.imageSize {
+      throw ModelError.disagreement(
+        path: checkpoint.path, field: "image_size", configured: "\(size)",
+        tensors: "\(positions) positions for patches of \(patchSize) and \(numPrefixTokens) prefix tokens")
+    }
     for prefix in candidates {
       let side = Int(Double(max(positions - prefix, 0)).squareRoot().rounded())
       if side > 0, side * side == positions - prefix {
@@ -175,7 +188,7 @@ struct ConfigurationReader {
   private func globalPool(
     declared: Declared, hasClassToken: Bool, embedDim: Int, headShape: [Int]
   ) throws -> GlobalPool {
-    if headShape.count == 2, headShape[1] == 2 * embedDim, declared.globalPool != .average {
+    if tensors.scheme.library == .huggingFaceDINOv2, headShape.count == 2, headShape[1] == 2 * embedDim {
       return .tokenAndAverage
     }
     let pool =
@@ -202,26 +215,41 @@ struct ConfigurationReader {
 
   // MARK: What the configuration says
 
+  /// A name given by the user takes the place of the one in the configuration; all else that the checkpoint says still holds.
   private func declaration() throws -> Declared {
-    if let architecture {
+    let configuration = checkpoint.configuration
+    if let name = configuration?["architecture"]?.string {
+      return try TimmDeclaration(
+        path: checkpoint.configurationPath, configuration: configuration, architecture: architecture ?? name
+      ).read()
+    }
+    if let architecture, configuration == nil, tensors.scheme.library == .timm {
       return try TimmDeclaration(
         path: checkpoint.configurationPath, configuration: nil, architecture: architecture
       ).read()
     }
+    var declared = try foreignDeclaration()
+    if let architecture {
+      let name = try ArchitectureName(parsing: architecture)
+      declared.embedDim = name.size.embedDim
+      declared.depth = name.size.depth
+      declared.numHeads = name.size.numHeads
+      declared.patchSize = name.patchSize.map { ImageSize($0) } ?? declared.patchSize
+    }
+    return declared
+  }
+
+  /// What transformers' configuration says; without any, what is usual for the library whose names the tensors have.
+  private func foreignDeclaration() throws -> Declared {
     if let configuration = checkpoint.configuration {
-      if let name = configuration["architecture"]?.string {
-        return try TimmDeclaration(
-          path: checkpoint.configurationPath, configuration: configuration, architecture: name
-        ).read()
+      guard let type = configuration["model_type"]?.string else {
+        throw ModelError.configuration(
+          path: checkpoint.configurationPath, field: "architecture", value: "missing",
+          remedy: "expected timm's \"architecture\" or transformers' \"model_type\"")
       }
-      if let type = configuration["model_type"]?.string {
-        return try HuggingFaceDeclaration(
-          path: checkpoint.configurationPath, configuration: configuration, modelType: type
-        ).read()
-      }
-      throw ModelError.configuration(
-        path: checkpoint.configurationPath, field: "architecture", value: "missing",
-        remedy: "expected timm's \"architecture\" or transformers' \"model_type\"")
+      return try HuggingFaceDeclaration(
+        path: checkpoint.configurationPath, configuration: configuration, modelType: type
+      ).read()
     }
     switch tensors.scheme.library {
     case .huggingFaceViT:

@@ -15,21 +15,41 @@ public enum Labels {
   static func of(_ configuration: JSONValue?, path: FilePath, numClasses: Int) throws(ModelError) -> [String]?
   {
     guard numClasses > 0 else { return nil }
-    if let names = configuration?["label_names"]?.array {
-      let labels = names.map { $0.string ?? "" }
-      guard labels.count == numClasses else {
-        throw .labels(source: "\(path), \"label_names\"", expected: numClasses, actual: labels.count)
-      }
+    if let value = configuration?["label_names"] {
+      let names = try labels(in: value, field: "label_names", path: path, numClasses: numClasses)
       let descriptions = configuration?["label_descriptions"]?.object ?? [:]
-      return labels.map { descriptions[$0]?.string ?? $0 }
+      return names.map { descriptions[$0]?.string ?? $0 }
     }
-    if let names = configuration?["id2label"]?.object, !isAutomatic(names) {
-      guard let labels = ordered(names, count: numClasses) else {
-        throw .labels(source: "\(path), \"id2label\"", expected: numClasses, actual: names.count)
-      }
-      return labels
+    if let value = configuration?["id2label"], !isAutomatic(value) {
+      return try labels(in: value, field: "id2label", path: path, numClasses: numClasses)
     }
     return numClasses == 1000 ? imageNet1k : nil
+  }
+
+  /// The labels of a field of `config.json`.
+  private static func labels(
+    in value: JSONValue, field: String, path: FilePath, numClasses: Int
+  ) throws(ModelError) -> [String] {
+    guard let labels = list(value) else {
+      throw .configuration(
+        path: path, field: field, value: "not readable as labels",
+        remedy: "expected a list of texts, or an object from the indices 0, 1, ... to texts")
+    }
+    guard labels.count == numClasses else {
+      throw .labels(source: "\(path), \"\(field)\"", expected: numClasses, actual: labels.count)
+    }
+    return labels
+  }
+
+  /// The labels of a JSON list of texts, or of an object from index to text; nil where it is neither.
+  private static func list(_ value: JSONValue) -> [String]? {
+    if let array = value.array {
+      let labels = array.compactMap(\.string)
+      return labels.count == array.count ? labels : nil
+    }
+    guard let names = value.object else { return nil }
+    let labels = (0..<names.count).compactMap { names["\($0)"]?.string }
+    return labels.count == names.count ? labels : nil
   }
 
   /// Reads a file of labels: one a line, a JSON list, or a JSON object from index to label.
@@ -51,11 +71,10 @@ public enum Labels {
       guard let json = try? JSONDecoder().decode(JSONValue.self, from: Data(text.utf8)) else {
         throw ModelError.unreadableLabels(path: path, reason: "not valid JSON")
       }
-      let names = json.object ?? [:]
-      guard let list = json.array?.map({ $0.string ?? "" }) ?? ordered(names, count: names.count) else {
+      guard let list = list(json) else {
         throw ModelError.unreadableLabels(
           path: path,
-          reason: "expected a JSON list of labels, or an object with the indices 0 to \(names.count - 1)")
+          reason: "expected a JSON list of texts, or an object from the indices 0, 1, ... to texts")
       }
       labels = list
     default:
@@ -73,15 +92,8 @@ public enum Labels {
   public static let imageNet1k = String(decoding: PackageResources.imagenet1k_labels_txt, as: UTF8.self)
     .split(separator: "\n").map(String.init)
 
-  /// The labels of an object from index to label; nil where an index is missing.
-  private static func ordered(_ names: [String: JSONValue], count: Int) -> [String]? {
-    guard names.count == count else { return nil }
-    let labels = (0..<count).compactMap { names["\($0)"]?.string }
-    return labels.count == count ? labels : nil
-  }
-
   /// Whether transformers filled in `LABEL_0`, `LABEL_1`, ... for want of names.
-  private static func isAutomatic(_ names: [String: JSONValue]) -> Bool {
-    names.allSatisfy { $0.value.string == "LABEL_\($0.key)" }
+  private static func isAutomatic(_ value: JSONValue) -> Bool {
+    value.object?.allSatisfy { $0.value.string == "LABEL_\($0.key)" } ?? false
   }
 }

@@ -13,6 +13,8 @@ public enum ModelError: Error, Equatable {
   case unknownArchitecture(String, remedy: String)
   /// The image size is not made of whole patches.
   case imageSize(ImageSize, patchSize: ImageSize)
+  /// The activations would take more memory than there is.
+  case memory(size: ImageSize, tokens: Int, batchSize: Int, workers: Int, needed: Double, available: Double)
   /// The labels do not fit the number of classes.
   case labels(source: String, expected: Int, actual: Int)
   /// A file that holds no labels.
@@ -37,6 +39,10 @@ extension ModelError: CustomStringConvertible {
     case .imageSize(let size, let patch):
       "the image size \(size.height)x\(size.width) is not made of whole patches of \(patch.height)x\(patch.width); "
         + "the nearest that is: \(nearest(size.height, patch.height))x\(nearest(size.width, patch.width))"
+    case .memory(let size, let tokens, let batchSize, let workers, let needed, let available):
+      "images of \(size) pixels are \(tokens) tokens; \(batchSize) of them in each of \(workers) threads take "
+        + "\(gigabytes(needed)), but the machine has \(gigabytes(available)); "
+        + "give a smaller --size, --batch-size or --threads"
     case .labels(let source, let expected, let actual):
       "\(source): \(actual) labels, but the model has \(expected) classes"
     case .unreadableLabels(let path, let reason):
@@ -46,6 +52,10 @@ extension ModelError: CustomStringConvertible {
     case .noSuchLayer(let layer, let depth):
       "layer \(layer): the model has layers 0 to \(depth - 1) (or -\(depth) to -1, counted from the end)"
     }
+  }
+
+  private func gigabytes(_ bytes: Double) -> String {
+    "\((bytes / 1e8).rounded() / 10) GB"
   }
 
   private func nearest(_ size: Int, _ patch: Int) -> Int {

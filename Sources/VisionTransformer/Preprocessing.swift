@@ -18,7 +18,10 @@ struct Preprocessing {
   /// family, with a warning.
   /// - Throws: `ModelError.preprocessing` where a file asks for something that cannot be done, `CheckpointError` where it
   ///   cannot be read.
-  init(_ checkpoint: Checkpoint, configuration: ViTConfiguration, architecture: String?) throws {
+  init(
+    _ checkpoint: Checkpoint, library: NamingScheme.Library, configuration: ViTConfiguration,
+    architecture: String?
+  ) throws {
     if let file = checkpoint.preprocessorConfiguration {
       let path = checkpoint.preprocessorConfigurationPath
       transform = try Self.reading(path) {
@@ -33,8 +36,7 @@ struct Preprocessing {
       warning = nil
     } else {
       let name = architecture ?? checkpoint.configuration?["architecture"]?.string
-      let modelType = checkpoint.configuration?["model_type"]?.string
-      let family = Family(architecture: name, modelType: modelType)
+      let family = Family(architecture: name, library: library)
       transform = try Self.reading(checkpoint.path) { try family.transform(size: configuration.imageSize) }
       warning =
         "\(checkpoint.path): the preprocessing is not in the checkpoint; assumed \(family.summary) at "
@@ -91,16 +93,16 @@ private enum Family {
   /// timm's default where nothing is known: bicubic, crop 0.875, mean and deviation of ImageNet.
   case unknown
 
-  init(architecture: String?, modelType: String?) {
-    if let architecture {
+  init(architecture: String?, library: NamingScheme.Library) {
+    if let architecture, library == .timm {
       let words = Set(architecture.split { $0 == "_" || $0 == "." })
       let isImageNet = !words.isDisjoint(with: ["deit", "deit3", "dino", "dinov2", "mae"])
       self = isImageNet ? .imageNet : .augReg
     } else {
-      switch modelType {
-      case "vit", "deit": self = .huggingFaceViT
-      case "dinov2", "dinov2_with_registers": self = .huggingFaceDINOv2
-      default: self = .unknown
+      switch library {
+      case .huggingFaceViT: self = .huggingFaceViT
+      case .huggingFaceDINOv2: self = .huggingFaceDINOv2
+      case .timm: self = .unknown
       }
     }
   }

@@ -19,6 +19,7 @@ public final class VisionTransformer: Sendable {
   public let warnings: [String]
   /// The input's patches, rows and columns.
   public let grid: ImageSize
+  private let configurationFiles: [FilePath]
   let parameters: Parameters
   /// Position embeddings of the patches for `grid`: [grid.height * grid.width, D].
   let patchPositions: [Float]
@@ -29,12 +30,20 @@ public final class VisionTransformer: Sendable {
     public var architecture: String?
     /// Changes to the checkpoint's preprocessing.
     public var transform = TransformOverrides()
-    /// A file of labels.
-    public var labels: FilePath?
+    /// Where the classes' names come from.
+    public var labels = LabelSource.checkpoint
+
+    public enum LabelSource: Sendable {
+      /// The checkpoint's own, or ImageNet-1k's for a model of 1,000 classes that has none.
+      case checkpoint
+      case file(FilePath)
+      /// Nobody asks for them.
+      case none
+    }
 
     public init(
       architecture: String? = nil, transform: TransformOverrides = TransformOverrides(),
-      labels: FilePath? = nil
+      labels: LabelSource = .checkpoint
     ) {
       self.architecture = architecture
       self.transform = transform
@@ -53,22 +62,26 @@ public final class VisionTransformer: Sendable {
     self.configuration = configuration
     path = checkpoint.path
     let preprocessing = try Preprocessing(
-      checkpoint, configuration: configuration, architecture: options.architecture)
+      checkpoint, library: tensors.scheme.library, configuration: configuration,
+      architecture: options.architecture)
     transform = try preprocessing.transform.applying(options.transform)
     warnings = reader.warnings + [preprocessing.warning].compactMap { $0 }
     guard let grid = configuration.grid(for: transform.size) else {
       throw ModelError.imageSize(transform.size, patchSize: configuration.patchSize)
     }
     self.grid = grid
+    configurationFiles = [checkpoint.configurationPath, checkpoint.preprocessorConfigurationPath]
     let parameters = try Parameters(tensors, configuration: configuration)
     self.parameters = parameters
     patchPositions = PositionEmbedding.resample(
       parameters.patchPositions, dim: configuration.embedDim, from: configuration.gridSize, to: grid,
       method: configuration.positionResampling)
-    if let file = options.labels {
+    switch options.labels {
+    case .none: labels = nil
+    case .file(let file):
       guard configuration.numClasses > 0 else { throw ModelError.noHead(path: checkpoint.path) }
       labels = try Labels.read(file, numClasses: configuration.numClasses)
-    } else {
+    case .checkpoint:
       labels = try Labels.of(
         checkpoint.configuration, path: checkpoint.configurationPath, numClasses: configuration.numClasses)
     }
@@ -76,6 +89,34 @@ public final class VisionTransformer: Sendable {
 
   /// Number of parameters of the forward pass.
   public var parameterCount: Int { parameters.count }
+
+  /// Memory that sessions may take beside the weights, in bytes; up to half of it is room that an arena gains by growing.
+  /// - Parameters:
+  ///   - batchSize: images that go through the network together.
+  ///   - workers: sessions that run at the same time.
+  public func scratchBytes(batchSize: Int, workers: Int) -> Double {
+    let (rows, d) = (Double(batchSize * numTokens), Double(configuration.embedDim))
+    // The residual stream; beside it normed tokens and what is widest: qkv or the MLP's hidden layer.
+    let layers = rows * (2 * d + max(3 * d, Double(configuration.mlpDim)))
+    let patches = Double(grid.height * grid.width * configuration.patchDim)
+    return 2 * 4 * Double(workers) * (layers + patches)
+  }
+
+  /// - Throws: `ModelError.memory` where sessions would take more memory than the machine has.
+  public func checkMemory(batchSize: Int, workers: Int) throws(ModelError) {
+    let needed = scratchBytes(batchSize: batchSize, workers: workers)
+    let available = Double(Machine.memoryBytes)
+    guard needed <= available else {
+      throw .memory(
+        size: transform.size, tokens: numTokens, batchSize: batchSize, workers: workers, needed: needed,
+        available: available)
+    }
+  }
+
+  /// The files that the model is mapped from or was read from.
+  public var files: [FilePath] {
+    Set(tensors.container.tensors.values.map { tensors.container.path(of: $0) }) + configurationFiles
+  }
 
   /// N: tokens of one image.
   public var numTokens: Int { configuration.numPrefixTokens + grid.height * grid.width }

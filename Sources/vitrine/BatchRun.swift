@@ -32,7 +32,9 @@ struct BatchRun {
     let summary: InferencePipeline.Summary
     do {
       defer { progress.finish() }
-      summary = try pipeline.run(inputs, looksAhead: options.areFiles, cancellation: cancellation, infer: infer) { item in
+      summary = try pipeline.run(
+        inputs, looksAhead: options.areFiles, cancellation: cancellation, infer: infer
+      ) { item in
         if case .failure(let error) = item.outcome {
           terminal.logger.error("\(item.path): \(error)")
           progress.advance(failed: true)

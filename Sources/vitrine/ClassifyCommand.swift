@@ -23,16 +23,21 @@ struct Classify: ParsableCommand {
     help: ArgumentHelp(
       "Names of the classes: one a line, or JSON (default: the checkpoint's own; ImageNet's for 1000 classes).",
       valueName: "FILE"))
-  var labels: String?
+  var labels: PathArgument?
 
   @Option(name: .long, help: "Form of the results (default: by the ending of --output, else table).")
   var format: ResultFormat?
 
   @Option(
-    name: .long, help: ArgumentHelp("Write the results here instead of standard output.", valueName: "FILE"))
-  var output: String?
+    name: .long,
+    help: ArgumentHelp("Write the results here (default, or -: standard output).", valueName: "FILE"))
+  var output: PathArgument?
 
-  @Flag(name: .long, help: "Continue the results in --output (jsonl or csv) where an earlier run stopped.")
+  @Flag(
+    name: .long,
+    help:
+      "Continue the results in --output (jsonl or csv) where an earlier run stopped; images that failed are not tried again."
+  )
   var resume = false
 
   @Option(
@@ -40,39 +45,41 @@ struct Classify: ParsableCommand {
     help: ArgumentHelp(
       "Also write the logits, float32 [images, classes]; NaN for an image that failed.", valueName: "FILE.npy"
     ))
-  var logits: String?
+  var logits: PathArgument?
 
   func validate() throws {
     guard topK > 0 else { throw ValidationError("--top-k must be above 0") }
-    if let output, let logits, FilePath(output).lexicallyNormalized() == FilePath(logits).lexicallyNormalized() {
-      throw ValidationError("--output and --logits must be different files")
-    }
     if resume {
-      guard output != nil else { throw ValidationError("--resume needs --output") }
+      guard outputFile != nil else { throw ValidationError("--resume needs --output") }
       guard resultFormat != .table else { throw ValidationError("--resume needs --format jsonl or csv") }
     }
   }
 
+  /// The file for the results; nil for standard output.
+  private var outputFile: FilePath? { output?.path == "-" ? nil : output?.path }
+
   private var resultFormat: ResultFormat {
-    format ?? output.flatMap { FilePath($0).extension }.flatMap(ResultFormat.init) ?? .table
+    format ?? outputFile?.extension.flatMap(ResultFormat.init) ?? .table
   }
 
   func run() throws {
-    let terminal = Terminal(quiet: options.quiet, printsResults: output == nil)
+    let terminal = Terminal(quiet: options.quiet, printsResults: outputFile == nil)
     let cancellation = Signals.install()
-    let model = try self.model.load(labels: labels.map { FilePath($0) }, terminal: terminal)
+    let model = try self.model.load(
+      labels: labels.map { .file($0.path) } ?? .checkpoint, terminal: terminal)
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
 
+    try self.model.checkOutputs([output, logits], model, inputs: options)
     let (format, names) = (resultFormat, model.labels)
     let topK = min(self.topK, model.configuration.numClasses)
     var walker = options.walker(cancellation)
     let resumed = try resumePoint(format: format, predictions: topK, walker: &walker)
+    let file =
+      try outputFile.map { try ResultFile($0, keeping: resumed?.bytes ?? 0) } ?? .standardOutput()
     let logitsFile = try logits.map { path in
       try NumpyFile(
-        FilePath(path), rowShape: [model.configuration.numClasses], keepingRows: resumed?.inputs ?? 0)
+        path.path, rowShape: [model.configuration.numClasses], keepingRows: resumed?.inputs ?? 0)
     }
-    let file =
-      try output.map { try ResultFile(FilePath($0), keeping: resumed?.bytes ?? 0) } ?? .standardOutput()
     let writer = ResultWriter(file, format: format)
     if resumed.map({ $0.bytes == 0 }) ?? true { try writer.begin() }
 
@@ -91,8 +98,8 @@ struct Classify: ParsableCommand {
   private func resumePoint(
     format: ResultFormat, predictions: Int, walker: inout PathWalker
   ) throws -> ResumePoint? {
-    guard resume, let output else { return nil }
-    return try ResumePoint(FilePath(output), format: format, predictions: predictions, walker: &walker)
+    guard resume, let outputFile else { return nil }
+    return try ResumePoint(outputFile, format: format, predictions: predictions, walker: &walker)
   }
 }
 

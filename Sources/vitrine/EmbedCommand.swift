@@ -16,7 +16,7 @@ struct Embed: ParsableCommand {
   @OptionGroup var model: ModelOptions
 
   @Option(name: .long, help: ArgumentHelp("The array.", valueName: "FILE.npy"))
-  var output: String
+  var output: PathArgument
 
   @Option(
     name: .long,
@@ -28,20 +28,14 @@ struct Embed: ParsableCommand {
   @Option(
     name: .long, parsing: .unconditional,
     help: ArgumentHelp(
-      "Block to read, from 0, or -1 for the last; without the final norm (default: after the final norm).",
+      "Block to read, from 0, or -1 for the last; without the final norm (default: after the final norm, if the model has one).",
       valueName: "N"))
   var layer: Int?
 
   @Option(
     name: .long,
     help: ArgumentHelp("Also write the path, or the error, of each row as JSON Lines.", valueName: "FILE"))
-  var paths: String?
-
-  func validate() throws {
-    if let paths, FilePath(output).lexicallyNormalized() == FilePath(paths).lexicallyNormalized() {
-      throw ValidationError("--output and --paths must be different files")
-    }
-  }
+  var paths: PathArgument?
 
   func run() throws {
     let terminal = Terminal(quiet: options.quiet)
@@ -53,8 +47,9 @@ struct Embed: ParsableCommand {
       throw ValidationError("\(model.path): the model has no class token; use --tokens mean, patches or all")
     }
 
-    let array = try NumpyFile(FilePath(output), rowShape: selection.shape(model))
-    let index = try paths.map { try ResultFile(FilePath($0)) }
+    try self.model.checkOutputs([output, paths], model, inputs: options)
+    let array = try NumpyFile(output.path, rowShape: selection.shape(model))
+    let index = try paths.map { try ResultFile($0.path) }
     let batch = BatchRun(
       model: model, options: options, decoding: self.model.preprocessing.decoding, terminal: terminal,
       cancellation: cancellation)

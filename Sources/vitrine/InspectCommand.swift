@@ -11,7 +11,7 @@ struct Inspect: ParsableCommand {
     abstract: "Say what a checkpoint holds: architecture, preprocessing, size, tensors.")
 
   @Argument(help: ArgumentHelp("The checkpoint.", valueName: "MODEL"))
-  var model: String
+  var model: PathArgument
 
   @Option(
     name: .long,
@@ -28,9 +28,9 @@ struct Inspect: ParsableCommand {
   func run() throws {
     try KernelVariant.validateEnvironment()
     let terminal = Terminal(quiet: false)
-    _ = Signals.install()
+    Signals.ignoreClosedPipes()
     let model = try VisionTransformer(
-      Checkpoint(FilePath(self.model)), options: VisionTransformer.Options(architecture: architecture))
+      Checkpoint(self.model.path), options: VisionTransformer.Options(architecture: architecture))
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
     let report = ModelReport(model)
     do {

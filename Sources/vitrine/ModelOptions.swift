@@ -2,13 +2,14 @@ import ArgumentParser
 import Checkpoints
 import Images
 import Kernels
+import Pipeline
 import SystemPackage
 import VisionTransformer
 
 /// The model and the changes to its preprocessing: shared by every command that reads images.
 struct ModelOptions: ParsableArguments {
   @Option(name: .long, help: ArgumentHelp("The checkpoint.", valueName: "MODEL"))
-  var model: String
+  var model: PathArgument
 
   @Option(
     name: .long,
@@ -20,13 +21,27 @@ struct ModelOptions: ParsableArguments {
   var preprocessing: PreprocessingOptions
 
   /// Opens the checkpoint and loads the model; what had to be assumed goes to the terminal.
-  func load(labels: FilePath? = nil, terminal: Terminal) throws -> VisionTransformer {
+  func load(
+    labels: VisionTransformer.Options.LabelSource = .none, terminal: Terminal
+  ) throws -> VisionTransformer {
     try KernelVariant.validateEnvironment()
     let options = VisionTransformer.Options(
       architecture: architecture, transform: preprocessing.overrides, labels: labels)
-    let model = try VisionTransformer(Checkpoint(FilePath(self.model)), options: options)
+    let model = try VisionTransformer(Checkpoint(self.model.path), options: options)
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
     return model
+  }
+}
+
+extension ModelOptions {
+  /// Refuses outputs that would overwrite the model, an input or one another.
+  func checkOutputs(_ outputs: [PathArgument?], _ model: VisionTransformer, inputs: [PathArgument]) throws {
+    let files = outputs.compactMap { $0 }.map(\.path).filter { $0 != "-" }
+    try OutputCheck.check(files, needed: model.files + inputs.map(\.path))
+  }
+
+  func checkOutputs(_ outputs: [PathArgument?], _ model: VisionTransformer, inputs: RunOptions) throws {
+    try checkOutputs(outputs, model, inputs: inputs.paths)
   }
 }
 
@@ -68,6 +83,12 @@ struct PreprocessingOptions: ParsableArguments {
 
   func validate() throws {
     guard maxPixels > 0 else { throw ValidationError("--max-pixels must be above 0") }
+    if let cropFraction, !(cropFraction > 0 && cropFraction <= 1) {
+      throw ValidationError("--crop-fraction must be above 0, and at most 1")
+    }
+    if let std, !std.values.allSatisfy({ $0 > 0 }) {
+      throw ValidationError("--std must be three numbers above 0")
+    }
   }
 
   var overrides: TransformOverrides {

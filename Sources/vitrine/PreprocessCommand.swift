@@ -8,24 +8,25 @@ struct Preprocess: ParsableCommand {
     abstract: "Write exactly what the network is fed: float32 [3, height, width].")
 
   @Argument(help: ArgumentHelp("The image.", valueName: "image"))
-  var image: String
+  var image: PathArgument
 
   @OptionGroup var model: ModelOptions
 
   @Option(name: .long, help: ArgumentHelp("The array.", valueName: "FILE.npy"))
-  var output: String
+  var output: PathArgument
 
   func run() throws {
     let model = try self.model.load(terminal: Terminal(quiet: false))
+    try self.model.checkOutputs([output], model, inputs: [image])
     let tensor: [Float]
     do {
-      let image = try Image(contentsOf: FilePath(self.image), options: self.model.preprocessing.decoding)
+      let image = try Image(contentsOf: self.image.path, options: self.model.preprocessing.decoding)
       tensor = try model.transform.tensor(image)
     } catch {
-      throw ImageFailure(path: image, error: error)
+      throw ImageFailure(path: image.path.string, error: error)
     }
     let size = model.transform.size
-    try NumpyFile.write(tensor, shape: [3, size.height, size.width], to: FilePath(output))
+    try NumpyFile.write(tensor, shape: [3, size.height, size.width], to: output.path)
   }
 }
 

@@ -9,7 +9,7 @@ struct RunOptions: ParsableArguments {
   @Argument(
     help: ArgumentHelp(
       "Images and folders (recursed); - reads paths from standard input.", valueName: "path"))
-  var paths: [String]
+  var paths: [PathArgument]
 
   @Flag(
     name: .long, help: "The paths on standard input are separated by NUL bytes, as find -print0 writes them.")
@@ -36,17 +36,20 @@ struct RunOptions: ParsableArguments {
 
   func validate() throws {
     guard (1...1024).contains(batchSize) else { throw ValidationError("--batch-size must be from 1 to 1024") }
+    if null, areFiles {
+      throw ValidationError("--null is for a list of paths on standard input: give - as path")
+    }
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("--threads must be from 1 to 1024")
     }
   }
 
   func walker(_ cancellation: Cancellation) -> PathWalker {
-    PathWalker(paths.map { FilePath($0) }, isNullSeparated: null, cancellation: cancellation)
+    PathWalker(paths.map(\.path), isNullSeparated: null, cancellation: cancellation)
   }
 
   /// Whether all inputs are named on the command line, so that they can be walked twice, to count them, and ahead of time.
-  var areFiles: Bool { !paths.contains("-") }
+  var areFiles: Bool { !paths.contains { $0.path == "-" } }
 
   func pipelineOptions(_ decoding: DecodingOptions) -> InferencePipeline.Options {
     InferencePipeline.Options(threads: threads ?? CPU.usableCores, batchSize: batchSize, decoding: decoding)

@@ -30,7 +30,7 @@ enum Signals {
     action.sa_flags = CInt(bitPattern: UInt32(SA_RESETHAND))
     sigaction(SIGINT, &action, nil)
     sigaction(SIGTERM, &action, nil)
-    signal(SIGPIPE, SIG_IGN)
+    ignoreClosedPipes()
     // A parent may have left them blocked.
     var wanted = sigset_t()
     sigemptyset(&wanted)
@@ -39,6 +39,9 @@ enum Signals {
     pthread_sigmask(SIG_UNBLOCK, &wanted, nil)
     return cancellation
   }
+
+  /// Lets writing to a closed pipe fail, instead of ending the process.
+  static func ignoreClosedPipes() { signal(SIGPIPE, SIG_IGN) }
 
   /// 128 + the signal's number, as shells have it; nil where none arrived.
   static var exitStatus: CInt? {

@@ -15,4 +15,9 @@ struct Vitrine: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [Classify.self, Embed.self, Preprocess.self, Inspect.self])
+
+  static func main() {
+    StandardStreams.fill()
+    main(nil)
+  }
 }

@@ -102,10 +102,14 @@ import Testing
   }
 
   @Test func closedPipe() throws {
+    // Far more than a pipe holds, so that the run must meet the closed end.
     let run = try Command.shell(
-      "\"$vitrine\" classify \"$photos\" \"$photos\" \"$photos\" --model \"$tiny\" --threads 1 | head -n 1; "
-        + "echo ${PIPESTATUS[0]}")
-    #expect(run.lines.last == "0")
+      """
+      yes "$photos/cat/0100.jpg" | head -n 2000 \
+        | "$vitrine" classify - --model "$tiny" --format jsonl --logits /dev/null | head -n 1; echo ${PIPESTATUS[*]}
+      """)
+    #expect(run.lines.last?.hasSuffix(" 0 0") == true)
+    #expect(run.lines.last?.hasPrefix("141") == true, "the paths were all read")
     #expect(run.errors.isEmpty)
   }
 
@@ -154,6 +158,55 @@ import Testing
         try Data(contentsOf: URL(fileURLWithPath: cut + ".npy"))
           == Data(contentsOf: URL(fileURLWithPath: whole + ".npy")))
     }
+  }
+
+  /// Waiting for a path that does not come, a run is interrupted all the same.
+  @Test(.timeLimit(.minutes(1)), arguments: [1, 2]) func signalWhileWaiting(_ threads: Int) throws {
+    let folder = try TemporaryFolder()
+    let (output, fifo) = (folder.path.appending("results.jsonl").string, folder.path.appending("list").string)
+    let run = try Command.shell(
+      """
+      mkfifo \(fifo); exec 9<>\(fifo)
+      "$vitrine" classify - --model "$tiny" --output \(output) --threads \(threads) <\(fifo) & pid=$!
+      echo "$photos/cat/0100.jpg" >&9
+      for i in $(seq 200); do [ -s \(output) ] && break; sleep 0.05; done
+      kill -INT $pid; wait $pid; echo $?
+      """)
+    #expect(run.lines.last == "130")
+    #expect(try String(contentsOfFile: output, encoding: .utf8).split(separator: "\n").count == 1)
+  }
+
+  /// A descriptor that was closed must not become that of a results file.
+  @Test func closedStreams() throws {
+    let folder = try TemporaryFolder()
+    let array = folder.path.appending("logits.npy").string
+    let closedOutput = try Command.shell(
+      "\"$vitrine\" classify \"$photos/cat\" --model \"$tiny\" --logits \(array) >&-")
+    #expect(closedOutput.status == 1)
+    #expect(closedOutput.errors.contains("standard output: cannot write"))
+    let output = folder.path.appending("results.jsonl").string
+    let closedErrors = try Command.shell(
+      "\"$vitrine\" classify \"$photos/cat\" /nowhere.jpg --model \"$tiny\" --output \(output) 2>&-")
+    #expect(closedErrors.status == 2)
+    let lines = try String(contentsOfFile: output, encoding: .utf8).split(separator: "\n")
+    #expect(lines.count == 4 && lines.allSatisfy { $0.hasPrefix("{") && $0.hasSuffix("}") })
+  }
+
+  @Test func outputsThatWouldDestroyWhatIsRead() throws {
+    let folder = try TemporaryFolder()
+    let model = try folder.copy(FilePath(Command.tiny), to: "model").string
+    let photo = try folder.copy(FilePath(Command.photos).appending("cat/0100.jpg"), to: "a.jpg").string
+    let weights = try Data(contentsOf: URL(fileURLWithPath: model + "/model.safetensors"))
+    for outputs in [
+      "--output \(model)/model.safetensors", "--logits \(model)/config.json", "--output \(photo)",
+      "--output \(folder.path)/x --logits \(folder.path)/./x",
+    ] {
+      let run = try Command.shell("\"$vitrine\" classify \(photo) --model \(model) \(outputs)")
+      #expect(run.status == 1, "\(outputs)")
+      #expect(run.errors.contains("write the results somewhere else"))
+    }
+    #expect(try Data(contentsOf: URL(fileURLWithPath: model + "/model.safetensors")) == weights)
+    #expect(try Data(contentsOf: URL(fileURLWithPath: photo)).count > 500)
   }
 
   /// Interrupted, a run ends what is in flight, leaves whole lines, and says so by its status.

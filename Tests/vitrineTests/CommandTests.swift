@@ -23,7 +23,10 @@ import Testing
     ["classify", "a.jpg", "--model", "m", "--mean", "1,2"],
     ["classify", "a.jpg", "--model", "m", "--threads", "0"],
     ["classify", "a.jpg", "--model", "m", "--precision", "fp8"],
-    ["classify", "a.jpg", "--model", "m", "--max-pixels", "0"], ["embed", "a.jpg", "--model", "m"],
+    ["classify", "a.jpg", "--model", "m", "--max-pixels", "0"],
+    ["classify", "a.jpg", "--model", "m", "--null"],
+    ["classify", "", "--model", "m"], ["classify", "a.jpg", "--model", "m", "--std", "0,1,1"],
+    ["classify", "a.jpg", "--model", "m", "--crop-fraction", "1.5"], ["embed", "a.jpg", "--model", "m"],
     ["embed", "a.jpg", "--model", "m", "--output", "x.npy", "--tokens", "some"],
   ]) func wrongUsage(_ arguments: [String]) throws {
     let quoted = arguments.map { "'\($0)'" }.joined(separator: " ")
@@ -49,8 +52,7 @@ import Testing
 
   @Test func preprocessingThatCannotBe() throws {
     for (option, message) in [
-      (["--std", "0,1,1"], "std must be three finite numbers above zero"),
-      (["--crop-fraction", "9"], "crop_pct must be"),
+      (["--std", "1e-60,1,1"], "std must be three finite numbers above zero"),
       (["--size", "33"], "not made of whole patches of 8x8"),
     ] {
       let run = try Command.run(
@@ -59,6 +61,23 @@ import Testing
       #expect(run.status == 1)
       #expect(run.errors.contains(message), "\(run.errors)")
     }
+  }
+
+  @Test func pathsOfAnyBytes() throws {
+    let folder = try TemporaryFolder()
+    try folder.copy(FilePath(Command.photos).appending("cat/0100.jpg"), to: "a.jpg")
+    let run = try Command.shell(
+      "cd \(folder.path) && mv a.jpg $'a\\xff.jpg' && \"$vitrine\" classify $'a\\xff.jpg' --model \"$tiny\" --format jsonl"
+    )
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(run.output.hasPrefix("{\"path\":\"a\u{FFFD}.jpg\""))
+  }
+
+  @Test func imagesBeyondTheMachine() throws {
+    let run = try Command.run(
+      "classify", Command.photos + "/cat", "--model", Command.tiny, "--size", "16384", "--batch-size", "8")
+    #expect(run.status == 1)
+    #expect(run.errors.contains("images of 16384x16384 pixels are 4194305 tokens"))
   }
 
   @Test func kernelVariants() throws {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draw the README's picture: the sample photos with the sample model's predictions.
 
-    demo_picture.py [--vitrine .build/release/vitrine] [--output docs/images/demo.png]
+    demo_picture.py [--vitrine .build/release/vitrine] [--output docs/images/demo.jpg]
 """
 
 import argparse
@@ -18,7 +18,7 @@ TILE, CAPTION, GAP, COLUMNS = 236, 52, 12, 4
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--vitrine", type=pathlib.Path, default=ROOT / ".build/release/vitrine")
-    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "docs/images/demo.png")
+    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "docs/images/demo.jpg")
     options = parser.parse_args()
 
     command = [options.vitrine, "classify", ROOT / "samples/photos", "--model", ROOT / "samples/models/cifar10",
@@ -43,7 +43,7 @@ def main() -> None:
         draw.text((x, y + TILE + 5), f"{first['label']}  {first['probability']:.0%}", fill="#111111", font=bold)
         draw.text((x, y + TILE + 29), f"{second['label']}  {second['probability']:.0%}", fill="#666666", font=plain)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    sheet.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(options.output, optimize=True)
+    sheet.save(options.output, quality=88, optimize=True, progressive=True)
 
 
 if __name__ == "__main__":

@@ -96,9 +96,11 @@ MAKERS: dict[str, Callable[[pathlib.Path], None]] = {
         name: make_timm(name)
         for name in (
             "vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224", "vit_base_patch32_224",
-            "vit_small_patch14_dinov2", "deit_small_patch16_224",
+            "deit_small_patch16_224",
         )
     },
+    # timm's DINOv2 come without a head; one is added so that there are logits to compare.
+    "vit_small_patch14_dinov2": make_timm("vit_small_patch14_dinov2", num_classes=1000),
     "vit_small_patch14_reg4_dinov2": make_timm("vit_small_patch14_reg4_dinov2", num_classes=1000),
     "hf_vit_small": make_hugging_face(
         transformers.ViTForImageClassification, transformers.ViTConfig(**SMALL, intermediate_size=1536), vit_processor

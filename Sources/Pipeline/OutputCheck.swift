@@ -1,0 +1,37 @@
+import SystemPackage
+
+/// Keeps a run from writing over what it reads.
+public enum OutputCheck {
+  /// Checks that the outputs are different files, and none of those that the run needs. Files are compared by what they are, not
+  /// by what they are called, so that links are seen through.
+  /// - Parameters:
+  ///   - outputs: files to be written; they need not exist.
+  ///   - needed: files to be read.
+  /// - Throws: `PipelineError.overwrites`.
+  public static func check(_ outputs: [FilePath], needed: [FilePath]) throws(PipelineError) {
+    var seen = needed.compactMap { path in Identity(path).map { ($0, "an input of this run") } }
+    for output in outputs {
+      guard let identity = Identity(output) else { continue }
+      if let (_, what) = seen.first(where: { $0.0 == identity }) {
+        throw .overwrites(path: output, what: what)
+      }
+      seen.append((identity, "another output of this run"))
+    }
+    let names = outputs.map { $0.lexicallyNormalized() }
+    for (index, name) in names.enumerated() where names[..<index].contains(name) && Identity(name) == nil {
+      throw .overwrites(path: outputs[index], what: "another output of this run")
+    }
+  }
+
+  /// A regular file, whatever its name.
+  private struct Identity: Equatable {
+    let device: UInt64
+    let inode: UInt64
+
+    init?(_ path: FilePath) {
+      guard let status = fileStatus(path), status.isRegular else { return nil }
+      device = UInt64(truncatingIfNeeded: status.st_dev)
+      inode = UInt64(truncatingIfNeeded: status.st_ino)
+    }
+  }
+}

@@ -48,7 +48,7 @@ let package = Package(
     .target(
       name: "Pipeline",
       dependencies: [
-        "VisionTransformer",
+        "Images", "Kernels", "VisionTransformer",
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
@@ -56,7 +56,8 @@ let package = Package(
     .executableTarget(
       name: "vitrine",
       dependencies: [
-        "Pipeline",
+        "Checkpoints", "Images", "Kernels", "Pipeline", "VisionTransformer",
+        .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),

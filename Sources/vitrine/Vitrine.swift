@@ -1,4 +1,5 @@
 import ArgumentParser
+import Kernels
 
 /// The command line: options in, calls into the library, results and exit status out.
 @main
@@ -18,6 +19,7 @@ struct Vitrine: ParsableCommand {
 
   static func main() {
     StandardStreams.fill()
+    Heap.shareAmongThreads()
     main(nil)
   }
 }

@@ -71,6 +71,9 @@ ckernels_variant ckernels_active_variant(void);
 /// The operations of the variant in use.
 const ckernels_operations *ckernels_active_operations(void);
 
+/// Makes the threads share one heap (glibc's `M_ARENA_MAX`); does nothing with other C libraries.
+void ckernels_use_one_heap(void);
+
 /// Cores in the affinity mask of the calling thread; 0 if unknown.
 size_t ckernels_affinity_cores(void);
 

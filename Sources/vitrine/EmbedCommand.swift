@@ -21,7 +21,8 @@ struct Embed: ParsableCommand {
   @Option(
     name: .long,
     help: """
-      class: the class token; mean: the mean of the patches; patches: each patch; all: prefix tokens, then patches.
+      class: the class token; mean: the mean of the patches; patches: each patch; all: prefix tokens, then patches \
+      (default: class, or mean where there is no class token).
       """)
   var tokens: TokenSelection?
 

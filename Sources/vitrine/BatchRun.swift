@@ -27,7 +27,7 @@ struct BatchRun {
     let (options, terminal) = (self.options, self.terminal)
     let counting: @Sendable () -> PathWalker = { options.walker(Cancellation()) }
     let progress = ProgressBar(
-      terminal: terminal, counting: options.areFiles && before == nil ? counting : nil)
+      terminal: terminal, doneBefore: before?.inputs ?? 0, counting: options.areFiles ? counting : nil)
     let pipeline = InferencePipeline(model: model, options: options.pipelineOptions(decoding))
     let summary: InferencePipeline.Summary
     do {

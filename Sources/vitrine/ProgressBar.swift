@@ -16,9 +16,15 @@ final class ProgressBar: Sendable {
   private let state = Mutex(State())
   private let start = ContinuousClock.now
 
-  /// - Parameter counting: finds the inputs; nil where they cannot be counted.
-  init(terminal: Terminal, counting: (@Sendable () -> PathWalker)?) {
+  /// Inputs that an earlier run has done.
+  private let doneBefore: Int
+
+  /// - Parameters:
+  ///   - doneBefore: inputs that an earlier run, continued by this one, has done.
+  ///   - counting: finds all inputs; nil where they cannot be counted.
+  init(terminal: Terminal, doneBefore: Int, counting: (@Sendable () -> PathWalker)?) {
     self.terminal = terminal
+    self.doneBefore = doneBefore
     guard terminal.isInteractive, let counting else { return }
     Task.detached(priority: .low) { [weak self] in
       var walker = counting()
@@ -57,16 +63,17 @@ final class ProgressBar: Sendable {
 
   private func line(_ state: State, elapsed: Duration) -> String {
     let perSecond = Double(state.done) / max(Self.seconds(elapsed), 1e-3)
-    var parts = ["\(state.done) images"]
-    if let total = state.total, total >= state.done, total > 0 {
+    let done = doneBefore + state.done
+    var parts = ["\(done) images"]
+    if let total = state.total, total >= done, total > 0 {
       let width = 24
-      let filled = width * state.done / total
+      let filled = width * done / total
       let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-      parts = [bar, "\(state.done)/\(total)"]
+      parts = [bar, "\(done)/\(total)"]
     }
     parts.append("\(Self.rounded(perSecond)) images/s")
-    if let total = state.total, total >= state.done {
-      parts.append("\(Self.clock(Double(total - state.done) / perSecond)) left")
+    if let total = state.total, total >= done {
+      parts.append("\(Self.clock(Double(total - done) / perSecond)) left")
     }
     if state.failed > 0 { parts.append("\(state.failed) failed") }
     return parts.joined(separator: "  ")

@@ -179,7 +179,8 @@ struct ConfigurationReader {
     }
     guard heads > 0, embedDim.isMultiple(of: heads) else {
       throw ModelError.configuration(
-        path: checkpoint.configurationPath, field: "num_heads", value: "\(heads)",
+        path: checkpoint.path, field: "num_heads",
+        value: "\(heads)\(architecture.map { " by --architecture \($0)" } ?? "")",
         remedy: "the width of \(embedDim) is not divisible by it")
     }
     return heads

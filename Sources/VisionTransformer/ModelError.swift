@@ -21,6 +21,8 @@ public enum ModelError: Error, Equatable {
   case unreadableLabels(path: FilePath, reason: String)
   /// The model has no head that classifies.
   case noHead(path: FilePath)
+  /// The model has no class token to read.
+  case noClassToken(path: FilePath)
   /// No block has that index.
   case noSuchLayer(Int, depth: Int)
 }
@@ -44,11 +46,13 @@ extension ModelError: CustomStringConvertible {
         + "\(gigabytes(needed)), but the machine has \(gigabytes(available)); "
         + "give a smaller --size, --batch-size or --threads"
     case .labels(let source, let expected, let actual):
-      "\(source): \(actual) labels, but the model has \(expected) classes"
+      "\(source): \(actual) \(actual == 1 ? "label" : "labels"), but the model has \(expected) classes"
     case .unreadableLabels(let path, let reason):
       "\(path): \(reason)"
     case .noHead(let path):
       "\(path): the model has no classification head; use \"vitrine embed\" for its features"
+    case .noClassToken(let path):
+      "\(path): the model has no class token; use --tokens mean, patches or all"
     case .noSuchLayer(let layer, let depth):
       "layer \(layer): the model has layers 0 to \(depth - 1) (or -\(depth) to -1, counted from the end)"
     }

@@ -47,6 +47,9 @@ struct BatchRun {
       return
     }
     report(summary, inputs: inputs.walker, progress: progress)
+    if summary.processed == 0, before?.inputs ?? 0 == 0, !summary.isCancelled {
+      terminal.logger.warning("no paths on standard input")
+    }
     if let error = inputs.walker.listError { throw PipelineError.pathList(reason: error) }
     if let status = Signals.exitStatus, summary.isCancelled { throw ExitCode(status) }
     if summary.failed + (before?.failed ?? 0) > 0 { throw ExitCode(2) }
@@ -55,7 +58,7 @@ struct BatchRun {
   private func report(_ summary: InferencePipeline.Summary, inputs: PathWalker, progress: ProgressBar) {
     if inputs.skippedCount > 0 {
       let files = inputs.skippedCount == 1 ? "1 file" : "\(inputs.skippedCount) files"
-      terminal.logger.info("passed over \(files) in folders, not images by their names")
+      terminal.logger.info("passed over \(files) in folders: not images by name")
     }
     guard terminal.isInteractive, summary.processed > 1 else { return }
     let failed = summary.failed > 0 ? ", \(summary.failed) failed" : ""

@@ -15,7 +15,7 @@ struct Classify: ParsableCommand {
   @OptionGroup var options: RunOptions
   @OptionGroup var model: ModelOptions
 
-  @Option(name: .long, help: ArgumentHelp("Classes to report for each image.", valueName: "K"))
+  @Option(name: .long, help: ArgumentHelp("Classes to report for each image, at most all.", valueName: "K"))
   var topK = 5
 
   @Option(
@@ -25,7 +25,9 @@ struct Classify: ParsableCommand {
       valueName: "FILE"))
   var labels: PathArgument?
 
-  @Option(name: .long, help: "Form of the results (default: by the ending of --output, else table).")
+  @Option(
+    name: .long, help: "Form of the results (default: by the ending of --output, .jsonl or .csv; else table)."
+  )
   var format: ResultFormat?
 
   @Option(
@@ -45,10 +47,14 @@ struct Classify: ParsableCommand {
     help: ArgumentHelp(
       "Also write the logits, float32 [images, classes]; NaN for an image that failed.", valueName: "FILE.npy"
     ))
-  var logits: PathArgument?
+  var logits: FileArgument?
 
   func validate() throws {
     guard topK > 0 else { throw ValidationError("--top-k must be above 0") }
+    if format == nil, outputFile?.extension?.lowercased() == "json" {
+      throw ValidationError(
+        "results are JSON Lines, not one JSON document: name the file .jsonl, or give --format")
+    }
     if resume {
       guard outputFile != nil else { throw ValidationError("--resume needs --output") }
       guard resultFormat != .table else { throw ValidationError("--resume needs --format jsonl or csv") }
@@ -69,7 +75,7 @@ struct Classify: ParsableCommand {
       labels: labels.map { .file($0.path) } ?? .checkpoint, terminal: terminal)
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
 
-    try self.model.checkOutputs([output, logits], model, inputs: options)
+    try self.model.checkOutputs([outputFile, logits?.path], model, inputs: options.paths)
     let (format, names) = (resultFormat, model.labels)
     let topK = min(self.topK, model.configuration.numClasses)
     var walker = options.walker(cancellation)

@@ -16,7 +16,7 @@ struct Embed: ParsableCommand {
   @OptionGroup var model: ModelOptions
 
   @Option(name: .long, help: ArgumentHelp("The array.", valueName: "FILE.npy"))
-  var output: PathArgument
+  var output: FileArgument
 
   @Option(
     name: .long,
@@ -36,7 +36,7 @@ struct Embed: ParsableCommand {
   @Option(
     name: .long,
     help: ArgumentHelp("Also write the path, or the error, of each row as JSON Lines.", valueName: "FILE"))
-  var paths: PathArgument?
+  var paths: FileArgument?
 
   func run() throws {
     let terminal = Terminal(quiet: options.quiet)
@@ -45,10 +45,10 @@ struct Embed: ParsableCommand {
     let layer = try self.layer.map { try resolve($0, depth: model.configuration.depth) }
     let selection = tokens ?? (model.configuration.hasClassToken ? .classToken : .mean)
     guard selection != .classToken || model.configuration.hasClassToken else {
-      throw ValidationError("\(model.path): the model has no class token; use --tokens mean, patches or all")
+      throw ModelError.noClassToken(path: model.path)
     }
 
-    try self.model.checkOutputs([output, paths], model, inputs: options)
+    try self.model.checkOutputs([output.path, paths?.path], model, inputs: options.paths)
     let array = try NumpyFile(output.path, rowShape: selection.shape(model))
     let index = try paths.map { try ResultFile($0.path) }
     let batch = BatchRun(

@@ -8,7 +8,10 @@ import VisionTransformer
 
 /// The model and the changes to its preprocessing: shared by every command that reads images.
 struct ModelOptions: ParsableArguments {
-  @Option(name: .long, help: ArgumentHelp("The checkpoint.", valueName: "MODEL"))
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "The checkpoint: a local folder or .safetensors file; nothing is downloaded.", valueName: "MODEL"))
   var model: PathArgument
 
   @Option(
@@ -35,13 +38,8 @@ struct ModelOptions: ParsableArguments {
 
 extension ModelOptions {
   /// Refuses outputs that would overwrite the model, an input or one another.
-  func checkOutputs(_ outputs: [PathArgument?], _ model: VisionTransformer, inputs: [PathArgument]) throws {
-    let files = outputs.compactMap { $0 }.map(\.path).filter { $0 != "-" }
-    try OutputCheck.check(files, needed: model.files + inputs.map(\.path))
-  }
-
-  func checkOutputs(_ outputs: [PathArgument?], _ model: VisionTransformer, inputs: RunOptions) throws {
-    try checkOutputs(outputs, model, inputs: inputs.paths)
+  func checkOutputs(_ outputs: [FilePath?], _ model: VisionTransformer, inputs: [PathArgument]) throws {
+    try OutputCheck.check(outputs.compactMap { $0 }, needed: model.files + inputs.map(\.path))
   }
 }
 
@@ -59,16 +57,22 @@ struct PreprocessingOptions: ParsableArguments {
       "Share of the resized image's edge that the crop keeps, above 0, at most 1.", valueName: "F"))
   var cropFraction: Double?
 
-  @Option(name: .long, help: "How the image is fitted.")
+  @Option(
+    name: .long,
+    help: """
+      center: short edge resized, the middle kept; squash: the whole image, out of shape; border: the whole image, padded.
+      """)
   var cropMode: CropMode?
 
   @Option(name: .long, help: "The filter for resizing, as Pillow has it.")
   var interpolation: Interpolation?
 
-  @Option(name: .long, help: ArgumentHelp("Mean of each channel, 0...1.", valueName: "R,G,B"))
+  @Option(name: .long, help: ArgumentHelp("Mean of each channel, such as 0.5,0.5,0.5.", valueName: "R,G,B"))
   var mean: ChannelValues?
 
-  @Option(name: .long, help: ArgumentHelp("Standard deviation of each channel, 0...1.", valueName: "R,G,B"))
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Standard deviation of each channel, such as 0.5,0.5,0.5.", valueName: "R,G,B"))
   var std: ChannelValues?
 
   @Flag(

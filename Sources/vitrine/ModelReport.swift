@@ -98,7 +98,7 @@ struct ModelReport: Encodable {
       ),
       (
         "patches",
-        "\(a.patchSize) pixels, positions for a grid of \(a.gridSize), resampled \(a.positionResampling.rawValue)"
+        "\(a.patchSize) pixels, positions for a grid of \(a.gridSize), resampled \(a.positionResampling == .bicubic ? "bicubic" : "bicubic, antialiased")"
       ),
       ("tokens", "\(tokens): \(grid) patches" + extras.map { ", \($0)" }.joined()),
       ("head", head),

@@ -9,6 +9,16 @@ import SystemPackage
   import Darwin
 #endif
 
+/// A file to be written that cannot be standard output.
+struct FileArgument: ExpressibleByArgument {
+  let path: FilePath
+
+  init?(argument: String) {
+    guard argument != "-", let path = PathArgument(argument: argument)?.path else { return nil }
+    self.path = path
+  }
+}
+
 /// A path on the command line, whose bytes need not be UTF-8.
 struct PathArgument: ExpressibleByArgument {
   let path: FilePath

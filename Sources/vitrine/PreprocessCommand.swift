@@ -13,11 +13,11 @@ struct Preprocess: ParsableCommand {
   @OptionGroup var model: ModelOptions
 
   @Option(name: .long, help: ArgumentHelp("The array.", valueName: "FILE.npy"))
-  var output: PathArgument
+  var output: FileArgument
 
   func run() throws {
     let model = try self.model.load(terminal: Terminal(quiet: false))
-    try self.model.checkOutputs([output], model, inputs: [image])
+    try self.model.checkOutputs([output.path], model, inputs: [image])
     let tensor: [Float]
     do {
       let image = try Image(contentsOf: self.image.path, options: self.model.preprocessing.decoding)

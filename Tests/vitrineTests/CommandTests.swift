@@ -27,6 +27,8 @@ import Testing
     ["classify", "a.jpg", "--model", "m", "--null"],
     ["classify", "", "--model", "m"], ["classify", "a.jpg", "--model", "m", "--std", "0,1,1"],
     ["classify", "a.jpg", "--model", "m", "--crop-fraction", "1.5"], ["embed", "a.jpg", "--model", "m"],
+    ["embed", "a.jpg", "--model", "m", "--output", "-"],
+    ["classify", "a.jpg", "--model", "m", "--output", "x.json"],
     ["embed", "a.jpg", "--model", "m", "--output", "x.npy", "--tokens", "some"],
   ]) func wrongUsage(_ arguments: [String]) throws {
     let quoted = arguments.map { "'\($0)'" }.joined(separator: " ")

@@ -42,9 +42,6 @@ public struct NamedTensors: Sendable {
     self.unexpected = unused.filter { !irrelevant.contains($0) }
   }
 
-  /// The names, timm's, of all tensors that are there.
-  public var names: [String] { parts.keys.sorted() }
-
   public func contains(_ name: String) -> Bool { parts[name] != nil }
 
   /// The file's tensors that make up the one that timm calls `name`.

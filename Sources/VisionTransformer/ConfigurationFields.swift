@@ -127,6 +127,7 @@ struct TimmDeclaration {
       numClasses: numClasses,
       layerNormEpsilon: 1e-6,
       globalPool: try globalPool(pool, numClasses: numClasses),
+      hasFinalNorm: try arguments.bool("final_norm") ?? true,
       positionResampling: .bicubicAntialiased)
   }
 

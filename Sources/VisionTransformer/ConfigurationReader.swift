@@ -32,6 +32,8 @@ struct ConfigurationReader {
     var numClasses: Int?
     var layerNormEpsilon: Float
     var globalPool: GlobalPool?
+    /// Whether a norm follows the last block or the pool.
+    var hasFinalNorm = true
     var positionResampling: PositionResampling
   }
 
@@ -67,6 +69,9 @@ struct ConfigurationReader {
     let hasDistillationHead = tensors.contains("head_dist.weight")
     if hasDistillationHead, !hasDistillationToken { throw tensors.missing("dist_token") }
     if hasDistillationToken, !hasClassToken { throw tensors.missing("cls_token") }
+    let hasNorm = hasLayer("norm")
+    let hasFeatureNorm = hasLayer("fc_norm")
+    if declared.hasFinalNorm, !hasNorm, !hasFeatureNorm { throw tensors.missing("norm.weight") }
     let configuration = ViTConfiguration(
       patchSize: patchSize, gridSize: grid, embedDim: embedDim, depth: tensors.depth,
       numHeads: try numHeads(declared: declared, embedDim: embedDim), mlpDim: mlpDim,
@@ -76,7 +81,7 @@ struct ConfigurationReader {
       qkvBias: anyBlock("attn.qkv.bias"), layerScale: anyBlock("ls1.gamma"),
       globalPool: try globalPool(
         declared: declared, hasClassToken: hasClassToken, embedDim: embedDim, headShape: headShape),
-      hasNorm: tensors.contains("norm.weight"), hasFeatureNorm: tensors.contains("fc_norm.weight"),
+      hasNorm: hasNorm, hasFeatureNorm: hasFeatureNorm,
       hasDistillationHead: hasDistillationHead,
       positionResampling: declared.positionResampling)
     try checkAgreement(declared, configuration)
@@ -114,6 +119,11 @@ struct ConfigurationReader {
 
   private func registerTokens(embedDim: Int) throws -> Int {
     tensors.contains("reg_token") ? try rows("reg_token", columns: embedDim) : 0
+  }
+
+  /// Whether any part of a layer is there: then all of it must be.
+  private func hasLayer(_ name: String) -> Bool {
+    tensors.contains("\(name).weight") || tensors.contains("\(name).bias")
   }
 
   private func anyBlock(_ name: String) -> Bool {

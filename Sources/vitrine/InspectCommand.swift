@@ -13,11 +13,7 @@ struct Inspect: ParsableCommand {
   @Argument(help: ArgumentHelp("The checkpoint.", valueName: "MODEL"))
   var model: PathArgument
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "timm's name of the architecture; overrules what the checkpoint says.", valueName: "NAME"))
-  var architecture: String?
+  @OptionGroup var architecture: ArchitectureOption
 
   @Flag(name: .long, help: "List every tensor by its name in the file, with type and shape.")
   var tensors = false
@@ -30,7 +26,8 @@ struct Inspect: ParsableCommand {
     let terminal = Terminal(quiet: false)
     Signals.ignoreClosedPipes()
     let model = try VisionTransformer(
-      Checkpoint(self.model.path), options: VisionTransformer.Options(architecture: architecture))
+      Checkpoint(self.model.path), options: VisionTransformer.Options(architecture: architecture.architecture)
+    )
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
     let report = ModelReport(model)
     do {

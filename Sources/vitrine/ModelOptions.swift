@@ -14,11 +14,7 @@ struct ModelOptions: ParsableArguments {
       "The checkpoint: a local folder or .safetensors file; nothing is downloaded.", valueName: "MODEL"))
   var model: PathArgument
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "timm's name of the architecture; overrules what the checkpoint says.", valueName: "NAME"))
-  var architecture: String?
+  @OptionGroup var architecture: ArchitectureOption
 
   @OptionGroup(title: "Preprocessing, instead of the checkpoint's own")
   var preprocessing: PreprocessingOptions
@@ -29,7 +25,7 @@ struct ModelOptions: ParsableArguments {
   ) throws -> VisionTransformer {
     try KernelVariant.validateEnvironment()
     let options = VisionTransformer.Options(
-      architecture: architecture, transform: preprocessing.overrides, labels: labels)
+      architecture: architecture.architecture, transform: preprocessing.overrides, labels: labels)
     let model = try VisionTransformer(Checkpoint(self.model.path), options: options)
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
     return model
@@ -41,6 +37,15 @@ extension ModelOptions {
   func checkOutputs(_ outputs: [FilePath?], _ model: VisionTransformer, inputs: [PathArgument]) throws {
     try OutputCheck.check(outputs.compactMap { $0 }, needed: model.files + inputs.map(\.path))
   }
+}
+
+/// The architecture, where the user knows better.
+struct ArchitectureOption: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "timm's name of the architecture; overrules what the checkpoint says.", valueName: "NAME"))
+  var architecture: String?
 }
 
 /// Overrides of the checkpoint's own preprocessing.

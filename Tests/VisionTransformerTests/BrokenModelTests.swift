@@ -61,6 +61,22 @@ import VisionTransformer
       try parts.message().contains("tensor \"vit.encoder.layer.1.intermediate.dense.weight\" is missing"))
   }
 
+  /// What decides the architecture by being there must not be able to go missing without a word.
+  @Test(arguments: [
+    ("timm-token", ["norm.weight"], "norm.weight"),
+    ("timm-token", ["norm.weight", "norm.bias"], "norm.weight"),
+    ("timm-avg", ["fc_norm.weight"], "fc_norm.weight"),
+    ("timm-avg", ["fc_norm.weight", "fc_norm.bias"], "norm.weight"),
+    ("hf-vit", ["vit.layernorm.weight", "vit.layernorm.bias"], "vit.layernorm.weight"),
+  ]) func missingNorm(_ model: String, _ removed: [String], _ named: String) throws {
+    var parts = try Parts(model)
+    for name in removed {
+      try #require(parts[name] != nil)
+      parts[name] = nil
+    }
+    #expect(try parts.message().hasSuffix("tensor \"\(named)\" is missing"))
+  }
+
   @Test func wrongShape() throws {
     var parts = try Parts("timm-token")
     parts["blocks.0.attn.proj.weight"] = .init(

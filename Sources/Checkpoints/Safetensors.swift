@@ -15,6 +15,8 @@ public struct SafetensorsFile: TensorContainer {
   public let tensors: [String: TensorInfo]
   public let metadata: [String: String]
   private let file: MappedFile
+  /// The place of each tensor's elements in the file, in bytes.
+  private let ranges: [String: Range<Int>]
 
   /// The reference implementation's limit.
   static let headerLimit = 100_000_000
@@ -41,20 +43,26 @@ public struct SafetensorsFile: TensorContainer {
       )
     }
     let header = try JSONFile.decode(Header.self, from: Data(file.bytes(in: 8..<start)), path: path)
-    self.tensors = try Self.check(header, path: path, dataStart: start, fileCount: file.count)
+    (tensors, ranges) = try Self.check(header, path: path, dataStart: start, fileCount: file.count)
     self.metadata = header.metadata
     self.file = file
   }
 
   public func path(of tensor: TensorInfo) -> FilePath { file.path }
 
-  public func bytes(of tensor: TensorInfo) -> UnsafeRawBufferPointer { file.bytes(in: tensor.range) }
+  public func elements(of tensor: TensorInfo) -> TensorElements {
+    guard let range = ranges[tensor.name] else {
+      preconditionFailure("tensor \"\(tensor.name)\" is not of this container")
+    }
+    return TensorElements(file.bytes(in: range), owner: file)
+  }
 
   /// Every tensor's description, held against itself, its neighbours and the file's size.
   private static func check(
     _ header: Header, path: FilePath, dataStart: Int, fileCount: Int
-  ) throws(CheckpointError) -> [String: TensorInfo] {
+  ) throws(CheckpointError) -> (tensors: [String: TensorInfo], ranges: [String: Range<Int>]) {
     var tensors: [String: TensorInfo] = [:]
+    var ranges: [String: Range<Int>] = [:]
     for (name, entry) in header.tensors {
       func failure(_ reason: String) -> CheckpointError {
         .malformedTensor(path: path, tensor: name, reason: reason)
@@ -82,24 +90,24 @@ public struct SafetensorsFile: TensorContainer {
           "the file is cut off: the tensor ends at byte \(dataStart.addingReportingOverflow(end).partialValue), "
             + "the file at \(fileCount)")
       }
-      tensors[name] = TensorInfo(
-        name: name, type: type, shape: entry.shape, range: dataStart + begin..<dataStart + end)
+      tensors[name] = TensorInfo(name: name, type: type, shape: entry.shape)
+      ranges[name] = dataStart + begin..<dataStart + end
     }
     var end = dataStart
-    for tensor in tensors.values.sorted(by: {
-      ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
+    for (name, range) in ranges.sorted(by: {
+      ($0.value.lowerBound, $0.value.upperBound) < ($1.value.lowerBound, $1.value.upperBound)
     }) {
-      guard tensor.range.lowerBound == end else {
+      guard range.lowerBound == end else {
         throw .malformedTensor(
-          path: path, tensor: tensor.name,
-          reason: "its bytes begin at \(tensor.range.lowerBound), but the tensor before it ends at \(end)")
+          path: path, tensor: name,
+          reason: "its bytes begin at \(range.lowerBound), but the tensor before it ends at \(end)")
       }
-      end = tensor.range.upperBound
+      end = range.upperBound
     }
     guard end == fileCount else {
       throw .malformed(path: path, reason: "the tensors end at byte \(end), but the file at \(fileCount)")
     }
-    return tensors
+    return (tensors, ranges)
   }
 
   /// What a file that is no safetensors file looks like.

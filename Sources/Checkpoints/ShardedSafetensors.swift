@@ -61,7 +61,7 @@ public struct ShardedSafetensors: TensorContainer {
 
   public func path(of tensor: TensorInfo) -> FilePath { shard(of: tensor).path(of: tensor) }
 
-  public func bytes(of tensor: TensorInfo) -> UnsafeRawBufferPointer { shard(of: tensor).bytes(of: tensor) }
+  public func elements(of tensor: TensorInfo) -> TensorElements { shard(of: tensor).elements(of: tensor) }
 
   private func shard(of tensor: TensorInfo) -> SafetensorsFile {
     guard let name = shardNames[tensor.name], let shard = shards[name] else {

@@ -6,17 +6,43 @@ public struct TensorInfo: Sendable, Equatable {
   public let type: ScalarType
   /// Dimensions in row-major order; empty for a scalar.
   public let shape: [Int]
-  /// The elements' place in the container's file, in bytes.
-  let range: Range<Int>
+
+  public init(name: String, type: ScalarType, shape: [Int]) {
+    (self.name, self.type, self.shape) = (name, type, shape)
+  }
 
   /// Number of elements.
   public var count: Int { shape.reduce(1, *) }
 }
 
+/// The elements of one tensor, row-major and little-endian, and what keeps them in memory: the mapped file where the bytes can
+/// be used as they lie, else a copy that was inflated or put in order.
+public struct TensorElements: Sendable {
+  private let address: UInt
+  private let count: Int
+  private let owner: any AnyObject & Sendable
+
+  /// - Parameters:
+  ///   - bytes: the elements, valid while `owner` lives.
+  ///   - owner: what holds them.
+  init(_ bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable) {
+    address = UInt(bitPattern: bytes.baseAddress)
+    count = bytes.count
+    self.owner = owner
+  }
+
+  /// Calls `body` with the elements, which have any alignment. They stay where they are while this value, or a copy of it, lives.
+  public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+    defer { withExtendedLifetime(owner) {} }
+    return try body(
+      UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: address), count: count))
+  }
+}
+
 /// A file, or several, that hold named tensors.
 ///
 /// Everything above this protocol is the same for each container; a new kind of file is a new conformance and a line in
-/// `Checkpoint.openFile`.
+/// `Checkpoint.openFile`. Opening reads descriptions only; elements are read, and where need be inflated, one tensor at a time.
 public protocol TensorContainer: Sendable {
   /// What the container is called in messages, such as "safetensors".
   var format: String { get }
@@ -26,6 +52,7 @@ public protocol TensorContainer: Sendable {
   var metadata: [String: String] { get }
   /// The file that holds the tensor.
   func path(of tensor: TensorInfo) -> FilePath
-  /// The tensor's elements, row-major and little-endian, valid while the container lives.
-  func bytes(of tensor: TensorInfo) -> UnsafeRawBufferPointer
+  /// The tensor's elements: `tensor.count` of them, of `tensor.type`.
+  /// - Throws: `CheckpointError` where they turn out to be damaged.
+  func elements(of tensor: TensorInfo) throws(CheckpointError) -> TensorElements
 }

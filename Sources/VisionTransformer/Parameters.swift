@@ -92,13 +92,13 @@ struct Parameters: Sendable {
   }
 }
 
-/// Keeps alive what the views of the parameters point into: the mapped file and converted copies.
+/// Keeps alive what the views of the parameters point into: mapped files and converted copies.
 private final class ParameterStorage: Sendable {
-  let container: any TensorContainer
+  let used: [TensorElements]
   let converted: [ConvertedTensor]
 
-  init(container: any TensorContainer, converted: [ConvertedTensor]) {
-    self.container = container
+  init(used: [TensorElements], converted: [ConvertedTensor]) {
+    self.used = used
     self.converted = converted
   }
 }
@@ -116,13 +116,14 @@ private final class ConvertedTensor: Sendable {
 private struct ParameterReader {
   let tensors: NamedTensors
   private(set) var count = 0
+  private var used: [TensorElements] = []
   private var converted: [ConvertedTensor] = []
 
   init(tensors: NamedTensors) {
     self.tensors = tensors
   }
 
-  var storage: ParameterStorage { ParameterStorage(container: tensors.container, converted: converted) }
+  var storage: ParameterStorage { ParameterStorage(used: used, converted: converted) }
 
   mutating func vector(_ name: String, count: Int) throws(CheckpointError) -> MatrixView {
     try matrices(name, shape: [count], rows: 1, columns: count)[0]
@@ -203,29 +204,39 @@ private struct ParameterReader {
     -> MatrixView
   {
     let path = tensors.container.path(of: tensor)
-    let bytes = tensors.container.bytes(of: tensor)
-    guard let start = bytes.baseAddress else {
-      throw .malformedTensor(path: path, tensor: tensor.name, reason: "it has no elements")
-    }
     count += tensor.count
-    let base: UnsafePointer<Float>
-    let isAligned = UInt(bitPattern: start).isMultiple(of: UInt(MemoryLayout<Float>.alignment))
-    if tensor.type == .float32, isAligned {
-      base = start.assumingMemoryBound(to: Float.self)
-    } else {
-      let copy = FloatBuffer(count: tensor.count)
-      let floats = UnsafeMutableBufferPointer(start: copy.base, count: copy.count)
-      switch tensor.type {
-      case .float32: UnsafeMutableRawBufferPointer(floats).copyMemory(from: bytes)
-      case .float16: Elements.convertFloat16(bytes, into: floats)
-      case .bfloat16: Elements.convertBFloat16(bytes, into: floats)
-      default: throw .unsupportedType(path: path, tensor: tensor.name, type: tensor.type.rawValue)
-      }
-      base = UnsafePointer(copy.base)
-      converted.append(ConvertedTensor(copy))
+    let elements = try tensors.container.elements(of: tensor)
+    let base = try elements.withUnsafeBytes { bytes throws(CheckpointError) in
+      try floats(bytes, of: tensor, elements: elements)
     }
     let view = MatrixView(base: base, rows: rows, columns: columns)
     guard Elements.allFinite(view) else { throw .nonFinite(path: path, tensor: tensor.name) }
     return view
+  }
+
+  /// The elements as float32: where they lie if that is what they are, else a copy.
+  private mutating func floats(
+    _ bytes: UnsafeRawBufferPointer, of tensor: TensorInfo, elements: TensorElements
+  ) throws(CheckpointError) -> UnsafePointer<Float> {
+    let path = tensors.container.path(of: tensor)
+    guard let start = bytes.baseAddress, tensor.count > 0 else {
+      throw .malformedTensor(path: path, tensor: tensor.name, reason: "it has no elements")
+    }
+    let isAligned = UInt(bitPattern: start).isMultiple(of: UInt(MemoryLayout<Float>.alignment))
+    if tensor.type == .float32, isAligned {
+      used.append(elements)
+      return start.assumingMemoryBound(to: Float.self)
+    }
+    let copy = FloatBuffer(count: tensor.count)
+    let floats = UnsafeMutableBufferPointer(start: copy.base, count: copy.count)
+    switch tensor.type {
+    case .float32: UnsafeMutableRawBufferPointer(floats).copyMemory(from: bytes)
+    case .float16: Elements.convertFloat16(bytes, into: floats)
+    case .bfloat16: Elements.convertBFloat16(bytes, into: floats)
+    default: throw .unsupportedType(path: path, tensor: tensor.name, type: tensor.type.rawValue)
+    }
+    let base = UnsafePointer(copy.base)
+    converted.append(ConvertedTensor(copy))
+    return base
   }
 }

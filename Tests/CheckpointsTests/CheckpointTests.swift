@@ -24,7 +24,9 @@ import Testing
     for (name, tensor) in single.container.tensors {
       let other = try #require(sharded.container.tensors[name])
       #expect(other.shape == tensor.shape)
-      #expect(sharded.container.bytes(of: other).elementsEqual(single.container.bytes(of: tensor)), "\(name)")
+      #expect(
+        try sharded.container.elements(of: other).withUnsafeBytes(Array.init)
+          == single.container.elements(of: tensor).withUnsafeBytes(Array.init), "\(name)")
     }
   }
 

@@ -30,9 +30,11 @@ import Testing
       ]))
     let a = try #require(file.tensors["a"])
     #expect(a.shape == [2, 3] && a.type == .float32 && a.count == 6)
-    #expect(file.bytes(of: a).loadUnaligned(fromByteOffset: 20, as: Float.self) == 6)
+    #expect(
+      file.elements(of: a).withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 20, as: Float.self) } == 6)
     let half = try #require(file.tensors["half"])
-    #expect(half.type == .float16 && Array(file.bytes(of: half)) == [0, 0x3C, 0, 0x40])
+    #expect(
+      half.type == .float16 && file.elements(of: half).withUnsafeBytes(Array.init) == [0, 0x3C, 0, 0x40])
     #expect(try #require(file.tensors["scalar"]).count == 1)
     #expect(try #require(file.tensors["none"]).count == 0)
     #expect(file.metadata.isEmpty)

@@ -13,7 +13,7 @@ public enum Fixtures {
   public static func tensors(_ path: FilePath) throws -> [String: [Float]] {
     let file = try SafetensorsFile(path)
     return file.tensors.mapValues { tensor in
-      file.bytes(of: tensor).withMemoryRebound(to: Float.self) { Array($0) }
+      file.elements(of: tensor).withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
     }
   }
 }

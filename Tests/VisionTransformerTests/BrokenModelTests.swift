@@ -18,7 +18,9 @@ import VisionTransformer
       let source = Fixtures.models.appending(name)
       let file = try SafetensorsFile(source.appending("model.safetensors"))
       tensors = file.tensors.values.sorted { $0.name < $1.name }.map {
-        .init($0.name, type: $0.type.rawValue, shape: $0.shape, bytes: Array(file.bytes(of: $0)))
+        .init(
+          $0.name, type: $0.type.rawValue, shape: $0.shape,
+          bytes: file.elements(of: $0).withUnsafeBytes(Array.init))
       }
       configuration = try String(contentsOfFile: source.appending("config.json").string, encoding: .utf8)
     }

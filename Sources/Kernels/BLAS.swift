@@ -42,6 +42,19 @@ public enum BLAS {
       addend, out.base, leadingDimension(out.rowStride))
   }
 
+  /// out [R, O] = a [R, K] · bᵀ + bias, with b [O, K] and bias [O] or nil for none.
+  static func multiply(
+    _ a: MatrixView, _ b: MatrixView, addingBias bias: UnsafePointer<Float>?, into out: MutableMatrixView
+  ) {
+    // OpenBLAS fills the output with zeros before it adds products: filling it with the bias costs the same.
+    if let bias {
+      for row in 0..<out.rows {
+        (out.base + row * out.rowStride).update(from: bias, count: out.columns)
+      }
+    }
+    multiply(a, b, .transposed, addend: bias == nil ? 0 : 1, into: out)
+  }
+
   /// OpenBLAS wants at least 1, even of an empty matrix.
   private static func leadingDimension(_ rowStride: Int) -> blasint {
     blasint(max(1, rowStride))

@@ -1,50 +1,27 @@
 import CKernels
 
 extension Compute {
-  /// out = x · weightᵀ + bias: the layout of PyTorch's `Linear`.
+  /// out = x · weightᵀ + bias: the layout of PyTorch's `Linear`; then an activation, where one is given.
   /// - Parameters:
   ///   - x: [R, K].
   ///   - weight: [O, K].
   ///   - bias: [O]; nil for none.
+  ///   - activation: applied to each element of the result; nil for none.
   ///   - out: [R, O].
   public func linear(
-    _ x: MatrixView, weight: MatrixView, bias: UnsafePointer<Float>?, into out: MutableMatrixView
+    _ x: MatrixView, weight: MatrixView, bias: UnsafePointer<Float>?, activation: Activation? = nil,
+    into out: MutableMatrixView
   ) {
     checkLinear(x, weight, out, "linear")
     let bias = SharedVector(bias)
     splitProduct(x, weight) { rows, columns in
-      let block = out[rows, columns]
-      // OpenBLAS fills the output with zeros before it adds products: filling it with the bias costs the
-      // same.
-      if let bias = bias.from(columns.lowerBound) {
-        for row in 0..<block.rows {
-          (block.base + row * block.rowStride).update(from: bias, count: block.columns)
-        }
+      let (x, weight, block) = (x.rowBlock(rows), weight.rowBlock(columns), out[rows, columns])
+      if let activation {
+        BLAS.multiply(x, weight, .transposed, into: block)
+        activation.apply(to: block, bias: bias.from(columns.lowerBound))
+      } else {
+        BLAS.multiply(x, weight, addingBias: bias.from(columns.lowerBound), into: block)
       }
-      BLAS.multiply(
-        x.rowBlock(rows), weight.rowBlock(columns), .transposed, addend: bias.base == nil ? 0 : 1, into: block
-      )
-    }
-  }
-
-  /// out = GELU(x · weightᵀ + bias), with the exact (erf) GELU.
-  ///
-  /// Source: Hendrycks, Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415, section 2.
-  /// - Parameters:
-  ///   - x: [R, K].
-  ///   - weight: [O, K].
-  ///   - bias: [O]; nil for none.
-  ///   - out: [R, O].
-  public func linearGELU(
-    _ x: MatrixView, weight: MatrixView, bias: UnsafePointer<Float>?, into out: MutableMatrixView
-  ) {
-    checkLinear(x, weight, out, "linearGELU")
-    let bias = SharedVector(bias)
-    splitProduct(x, weight) { rows, columns in
-      let block = out[rows, columns]
-      BLAS.multiply(x.rowBlock(rows), weight.rowBlock(columns), .transposed, into: block)
-      Operations.active.gelu(
-        block.base, block.rowStride, block.rows, block.columns, bias.from(columns.lowerBound))
     }
   }
 

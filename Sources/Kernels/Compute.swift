@@ -36,6 +36,27 @@ public struct Compute: Sendable {
     }
   }
 
+  /// x / sqrt(mean(x²) + epsilon) · gamma of each row.
+  ///
+  /// Source: Zhang, Sennrich, "Root Mean Square Layer Normalization", arXiv:1910.07467, eq. 4; PyTorch's `rms_norm`.
+  /// - Parameters:
+  ///   - x: [R, D].
+  ///   - gamma: scale [D]; nil for 1.
+  ///   - epsilon: added to the mean of squares.
+  ///   - out: [R, D]; may be `x`.
+  public func rmsNorm(
+    _ x: MatrixView, gamma: UnsafePointer<Float>?, epsilon: Float, into out: MutableMatrixView
+  ) {
+    checkSameShape(x, out, "rmsNorm")
+    let gamma = SharedVector(gamma)
+    split(out.rows, work: out.rows * out.columns * Cost.element) { rows in
+      Operations.active.rms_norm(
+        x.base + rows.lowerBound * x.rowStride, x.rowStride,
+        out.base + rows.lowerBound * out.rowStride, out.rowStride,
+        rows.count, out.columns, gamma.base, epsilon)
+    }
+  }
+
   /// softmax(scale · x) of each row, in place.
   ///
   /// -inf becomes 0; a row with a NaN or +inf, or of -inf alone, becomes all NaN.

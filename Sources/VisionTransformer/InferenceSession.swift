@@ -165,7 +165,8 @@ public final class InferenceSession {
       let normed = arena.matrix(rows: tokens.rows, columns: dim)
       normalize(tokens.view, block.norm2, into: normed)
       let hidden = arena.matrix(rows: tokens.rows, columns: configuration.mlpDim)
-      compute.linearGELU(normed.view, weight: block.fc1.weight, bias: block.fc1.bias?.base, into: hidden)
+      compute.linear(
+        normed.view, weight: block.fc1.weight, bias: block.fc1.bias?.base, activation: .gelu, into: hidden)
       compute.linearResidual(
         hidden.view, weight: block.fc2.weight, bias: block.fc2.bias?.base,
         layerScale: block.layerScale2?.base, into: tokens, arena: arena)

@@ -14,9 +14,6 @@ import Testing
     Double(inner + 2) * floatEpsilon / 2 * magnitude + 0x1p-140
   }
 
-  /// The steepest slope of GELU, at sqrt(2), by which it magnifies the error of its argument.
-  static let geluSlope = 1.13
-
   struct Case {
     let x, weight, bias, layerScale, residual: GuardedMatrix
     /// x · weightᵀ + bias, and the sums of magnitudes [R · O].
@@ -64,12 +61,17 @@ import Testing
     expectClose(out.values, unbiased, "linear without bias") { limits[$0] }
     #expect(out.isIntact)
 
-    compute.linearGELU(x, weight: weight, bias: data.bias.base, into: out.mutableView)
-    let activated = product.map(GELUTests.reference)
-    expectClose(out.values, activated, "linearGELU") {
-      limits[$0] * LinearTests.geluSlope + GELUTests.limit(activated[$0])
+    for activation in Activation.allCases {
+      for (bias, sums) in [(data.bias, product), (nil, unbiased)] as [(GuardedMatrix?, [Double])] {
+        compute.linear(
+          x, weight: weight, bias: bias?.base, activation: activation, into: out.mutableView)
+        let activated = sums.map(activation.reference)
+        expectClose(out.values, activated, "linear with \(activation)") {
+          limits[$0] * Activation.steepestSlope + activation.limit(activated[$0])
+        }
+        #expect(out.isIntact)
+      }
     }
-    #expect(out.isIntact)
 
     for scale in [data.layerScale, nil] {
       let residual = GuardedMatrix(rows: rows, columns: outputs, gap: 1) { data.residual[$0, $1] }
@@ -104,10 +106,14 @@ import Testing
     let (weight, arena) = (GuardedMatrix(rows: 3, columns: 5), Arena())
     let (x, out) = (GuardedMatrix(rows: 0, columns: 5), GuardedMatrix(rows: 0, columns: 3))
     compute.linear(x.view, weight: weight.view, bias: nil, into: out.mutableView)
-    compute.linearGELU(x.view, weight: weight.view, bias: nil, into: out.mutableView)
+    compute.linear(x.view, weight: weight.view, bias: nil, activation: .gelu, into: out.mutableView)
+    compute.gate(
+      GuardedMatrix(rows: 0, columns: 6).view, activation: .silu, into: out.mutableView)
+    compute.add(out.view, to: out.mutableView, activation: .relu)
     compute.linearResidual(
       x.view, weight: weight.view, bias: nil, layerScale: weight.base, into: out.mutableView, arena: arena)
     compute.layerNorm(out.view, gamma: nil, beta: nil, epsilon: 1e-6, into: out.mutableView)
+    compute.rmsNorm(out.view, gamma: nil, epsilon: 1e-6, into: out.mutableView)
     compute.softmax(out.mutableView)
     #expect(out.isIntact)
   }

@@ -50,6 +50,43 @@ import Testing
   }
 
   @Test(arguments: KernelVariant.available, lengths)
+  func multipliesAndTakesMaxima(variant: KernelVariant, length: Int) throws {
+    var random = TestRandom()
+    let y = random.matrix(3, length, gap: 1)
+    let (product, maximum) = (random.matrix(3, length, gap: 4), random.matrix(3, length, gap: 2))
+    let (left, right) = (product.values, maximum.values)
+    try operations(variant).multiply(product.base, product.stride, y.base, y.stride, 3, length)
+    try operations(variant).maximum(maximum.base, maximum.stride, y.base, y.stride, 3, length)
+    #expect(product.values == zip(left, y.values).map { $0 * $1 })
+    #expect(maximum.values == zip(right, y.values).map { max($0, $1) })
+    #expect(product.isIntact && maximum.isIntact && y.isIntact)
+  }
+
+  @Test(arguments: KernelVariant.available, [1, 16, 33])
+  func maximumIsNaNIfOneIs(variant: KernelVariant, length: Int) throws {
+    for (a, b) in [(Float.nan, Float(1)), (1, .nan), (.nan, .infinity), (-.infinity, .nan), (.nan, .nan)] {
+      let (x, y) = (GuardedMatrix(rows: 1, columns: length) { _, _ in a }, GuardedMatrix([b]))
+      let all = GuardedMatrix(rows: 1, columns: length) { _, _ in y[0, 0] }
+      try operations(variant).maximum(x.base, length, all.base, length, 1, length)
+      #expect(x.values.allSatisfy { $0.isNaN }, "\(a), \(b)")
+    }
+    let x = GuardedMatrix(rows: 1, columns: length) { _, _ in -.infinity }
+    let y = GuardedMatrix(rows: 1, columns: length) { _, column in column == 0 ? -.infinity : Float(column) }
+    try operations(variant).maximum(x.base, length, y.base, length, 1, length)
+    #expect(x.values == y.values)
+  }
+
+  @Test func addsAndActivates() {
+    var random = TestRandom()
+    let (x, y) = (random.matrix(300, 67, gap: 1), random.matrix(300, 67, gap: 2))
+    let expected = zip(x.values, y.values).map { $0 + $1 }
+    Compute(pool: ThreadPool(threadCount: 2)).add(y.view, to: x.mutableView)
+    #expect(x.values == expected && x.isIntact)
+    Compute().add(y.view, to: x.mutableView, activation: .relu)
+    #expect(x.values == zip(expected, y.values).map { max(0, $0 + $1) } && x.isIntact)
+  }
+
+  @Test(arguments: KernelVariant.available, lengths)
   func findsNonFiniteValues(variant: KernelVariant, length: Int) throws {
     let operations = try operations(variant)
     // The sentinels around are NaN: they must not be seen.

@@ -1,5 +1,7 @@
+#include <math.h>
 #include <string.h>
 
+#include "../halves.h"
 #include "plain.h"
 
 // Shifts the fraction of a subnormal half up until its leading one drops into the place of the implicit bit.
@@ -42,4 +44,46 @@ void ckernels_plain_bfloat16_to_float32(const void *source, float *out, size_t c
     const uint32_t bits = (uint32_t)upper << 16;
     memcpy(out + i, &bits, sizeof bits);
   }
+}
+
+static uint16_t float16_bits(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+  const uint32_t least_normal = 0x38800000, bias_difference = (127 - 15) << 23;  // 2^-14
+  if (isnan(x)) return (uint16_t)(sign | 0x7e00 | (magnitude >> 13 & 0x3ff));
+  if (fabsf(x) >= LEAST_INFINITE_FLOAT16) return (uint16_t)(sign | 0x7c00);
+  if (magnitude < least_normal) return (uint16_t)(sign | (uint32_t)rintf(fabsf(x) * 0x1p24f));
+  // A carry out of the fraction goes into the exponent, where it belongs.
+  const uint32_t rounded = magnitude - bias_difference + 0xfff + (magnitude >> 13 & 1);
+  return (uint16_t)(sign | rounded >> 13);
+}
+
+static uint16_t bfloat16_bits(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  if (isnan(x)) return (uint16_t)(bits >> 16 | 0x40);
+  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+bool ckernels_plain_float32_to_float16(const float *x, void *out, size_t count) {
+  bool overflows = false;
+  unsigned char *bytes = out;
+  for (size_t i = 0; i < count; i++) {
+    const uint16_t half = float16_bits(x[i]);
+    memcpy(bytes + 2 * i, &half, sizeof half);
+    overflows |= isfinite(x[i]) && fabsf(x[i]) >= LEAST_INFINITE_FLOAT16;
+  }
+  return !overflows;
+}
+
+bool ckernels_plain_float32_to_bfloat16(const float *x, void *out, size_t count) {
+  bool overflows = false;
+  unsigned char *bytes = out;
+  for (size_t i = 0; i < count; i++) {
+    const uint16_t half = bfloat16_bits(x[i]);
+    memcpy(bytes + 2 * i, &half, sizeof half);
+    overflows |= isfinite(x[i]) && fabsf(x[i]) >= LEAST_INFINITE_BFLOAT16;
+  }
+  return !overflows;
 }

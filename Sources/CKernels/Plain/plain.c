@@ -4,11 +4,23 @@
 
 const ckernels_operations ckernels_plain_operations = {
     .layer_norm = ckernels_plain_layer_norm,
+    .rms_norm = ckernels_plain_rms_norm,
     .gelu = ckernels_plain_gelu,
+    .gelu_tanh = ckernels_plain_gelu_tanh,
+    .quick_gelu = ckernels_plain_quick_gelu,
+    .silu = ckernels_plain_silu,
+    .relu = ckernels_plain_relu,
+    .hyperbolic_tangent = ckernels_plain_hyperbolic_tangent,
     .softmax = ckernels_plain_softmax,
     .add_bias = ckernels_plain_add_bias,
     .add_residual = ckernels_plain_add_residual,
+    .multiply = ckernels_plain_multiply,
+    .maximum = ckernels_plain_maximum,
+    .column_moments = ckernels_plain_column_moments,
+    .normalize_columns = ckernels_plain_normalize_columns,
     .float16_to_float32 = ckernels_plain_float16_to_float32,
     .bfloat16_to_float32 = ckernels_plain_bfloat16_to_float32,
+    .float32_to_float16 = ckernels_plain_float32_to_float16,
+    .float32_to_bfloat16 = ckernels_plain_float32_to_bfloat16,
     .all_finite = ckernels_plain_all_finite,
 };

@@ -1,5 +1,6 @@
 /// Body of `gelu` (see CKernels.h) in the words of vector.h.
 
+#include "activation_rows.h"
 #include "exp.h"
 
 // gelu(x) = max(x, 0) - a Q(a) with a = |x| and Q(a) = 1 - Phi(a), the upper tail of the normal distribution:
@@ -32,17 +33,4 @@ INLINE vfloat gelu_lanes(vfloat x) {
   return v_fnma(a, tail, v_max(v_set(0), x));
 }
 
-TARGET static void gelu(float *x, size_t stride, size_t rows, size_t columns, const float *bias) {
-  const size_t whole = columns - columns % LANES, rest = columns % LANES;
-  for (size_t r = 0; r < rows; r++, x += stride) {
-    for (size_t i = 0; i < whole; i += LANES) {
-      const vfloat v = v_load(x + i);
-      v_store(x + i, gelu_lanes(bias ? v_add(v, v_load(bias + i)) : v));
-    }
-    if (rest) {
-      const vfloat v = v_load_tail(x + whole, rest, 0);
-      const vfloat biased = bias ? v_add(v, v_load_tail(bias + whole, rest, 0)) : v;
-      v_store_tail(x + whole, gelu_lanes(biased), rest);
-    }
-  }
-}
+ACTIVATION_ROWS(gelu)

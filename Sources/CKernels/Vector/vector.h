@@ -12,8 +12,12 @@
 ///   v_add ... v_fma(a, b, c)    a * b + c;  v_fnma(a, b, c) = c - a * b
 ///   v_max(a, b), v_min(a, b)    b if one of them is NaN: put the bound first, the value second
 ///   v_scale(v, n)               v * 2^n for integral n in -252...0, with gradual underflow
+///   v_maximum(a, b)             NaN if one of them is
+///   v_copy_sign(v, sign)        the magnitude of v >= 0 with the sign of the other
 ///   v_sum, v_largest            over the lanes
 ///   v_nonfinite(seen, v)        `seen`, changed to nonzero if v holds a NaN or an infinity
+///   v_between(seen, v, a, b)    `seen`, changed to nonzero if v holds a magnitude of at least a and below b
+///   vdouble                     a vector of LANES / 2 doubles;  v_low, v_high: half a vector as doubles
 
 #ifndef CKERNELS_VECTOR_H
 #define CKERNELS_VECTOR_H
@@ -28,12 +32,24 @@
 #define CKERNELS_VECTOR_OPERATIONS                \
   {                                               \
       .layer_norm = layer_norm,                   \
+      .rms_norm = rms_norm,                       \
       .gelu = gelu,                               \
+      .gelu_tanh = gelu_tanh,                     \
+      .quick_gelu = quick_gelu,                   \
+      .silu = silu,                               \
+      .relu = relu,                               \
+      .hyperbolic_tangent = hyperbolic_tangent,   \
       .softmax = softmax,                         \
       .add_bias = add_bias,                       \
       .add_residual = add_residual,               \
+      .multiply = multiply,                       \
+      .maximum = maximum,                         \
+      .column_moments = column_moments,           \
+      .normalize_columns = normalize_columns,     \
       .float16_to_float32 = float16_to_float32,   \
       .bfloat16_to_float32 = bfloat16_to_float32, \
+      .float32_to_float16 = float32_to_float16,   \
+      .float32_to_bfloat16 = float32_to_bfloat16, \
       .all_finite = all_finite,                   \
   }
 

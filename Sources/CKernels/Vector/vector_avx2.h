@@ -34,7 +34,14 @@ INLINE vfloat v_fma(vfloat a, vfloat b, vfloat c) { return _mm256_fmadd_ps(a, b,
 INLINE vfloat v_fnma(vfloat a, vfloat b, vfloat c) { return _mm256_fnmadd_ps(a, b, c); }
 INLINE vfloat v_max(vfloat a, vfloat b) { return _mm256_max_ps(a, b); }
 INLINE vfloat v_min(vfloat a, vfloat b) { return _mm256_min_ps(a, b); }
+INLINE vfloat v_maximum(vfloat a, vfloat b) {
+  return _mm256_blendv_ps(v_max(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+}
 INLINE vfloat v_abs(vfloat v) { return _mm256_andnot_ps(v_set(-0.0f), v); }
+INLINE vfloat v_copy_sign(vfloat magnitude, vfloat sign) {
+  const vfloat bit = v_set(-0.0f);
+  return _mm256_or_ps(_mm256_andnot_ps(bit, magnitude), _mm256_and_ps(bit, sign));
+}
 INLINE vfloat v_round(vfloat v) {
   return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
@@ -65,6 +72,11 @@ INLINE vseen v_nonfinite(vseen seen, vfloat v) {
   const __m256i largest = _mm256_set1_epi32(0x7f7fffff);  // bits of the largest finite float
   return _mm256_or_si256(seen, _mm256_cmpgt_epi32(_mm256_castps_si256(v_abs(v)), largest));
 }
+INLINE vseen v_between(vseen seen, vfloat v, float low, float high) {
+  const vfloat least = _mm256_cmp_ps(v_abs(v), v_set(low), _CMP_GE_OQ);
+  const vfloat below = _mm256_cmp_ps(v_abs(v), v_set(high), _CMP_LT_OQ);
+  return _mm256_or_si256(seen, _mm256_castps_si256(_mm256_and_ps(least, below)));
+}
 INLINE bool v_any_seen(vseen seen) { return !_mm256_testz_si256(seen, seen); }
 
 // LANES halves at source, as floats.
@@ -75,3 +87,27 @@ INLINE vfloat v_from_bfloat16(const void *source) {
   const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)source));
   return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
+
+// `out` gets LANES halves, rounded to nearest even.
+INLINE void v_to_float16(void *out, vfloat v) {
+  _mm_storeu_si128((__m128i *)out, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+INLINE void v_to_bfloat16(void *out, vfloat v) {
+  const __m256i bits = _mm256_castps_si256(v);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x00400000));
+  const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  const __m256i upper = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);
+  const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256(upper, 1));
+  _mm_storeu_si128((__m128i *)out, packed);
+}
+
+typedef __m256d vdouble;
+INLINE vdouble v_low(vfloat v) { return _mm256_cvtps_pd(_mm256_castps256_ps128(v)); }
+INLINE vdouble v_high(vfloat v) { return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)); }
+INLINE vdouble d_load(const double *p) { return _mm256_loadu_pd(p); }
+INLINE void d_store(double *p, vdouble v) { _mm256_storeu_pd(p, v); }
+INLINE vdouble d_add(vdouble a, vdouble b) { return _mm256_add_pd(a, b); }
+INLINE vdouble d_sub(vdouble a, vdouble b) { return _mm256_sub_pd(a, b); }
+INLINE vdouble d_fma(vdouble a, vdouble b, vdouble c) { return _mm256_fmadd_pd(a, b, c); }

@@ -29,7 +29,15 @@ INLINE vfloat v_fma(vfloat a, vfloat b, vfloat c) { return _mm512_fmadd_ps(a, b,
 INLINE vfloat v_fnma(vfloat a, vfloat b, vfloat c) { return _mm512_fnmadd_ps(a, b, c); }
 INLINE vfloat v_max(vfloat a, vfloat b) { return _mm512_max_ps(a, b); }
 INLINE vfloat v_min(vfloat a, vfloat b) { return _mm512_min_ps(a, b); }
+INLINE vfloat v_maximum(vfloat a, vfloat b) {
+  return _mm512_mask_mov_ps(v_max(a, b), _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a);
+}
 INLINE vfloat v_abs(vfloat v) { return _mm512_abs_ps(v); }
+INLINE vfloat v_copy_sign(vfloat magnitude, vfloat sign) {
+  const __m512i bit = _mm512_set1_epi32(INT32_MIN);
+  const __m512i low = _mm512_andnot_si512(bit, _mm512_castps_si512(magnitude));
+  return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_and_si512(bit, _mm512_castps_si512(sign))));
+}
 INLINE vfloat v_round(vfloat v) {
   return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
@@ -43,6 +51,10 @@ INLINE vseen v_nonfinite(vseen seen, vfloat v) {
   const __m512i largest = _mm512_set1_epi32(0x7f7fffff);  // bits of the largest finite float
   return seen | _mm512_cmpgt_epi32_mask(_mm512_castps_si512(v_abs(v)), largest);
 }
+INLINE vseen v_between(vseen seen, vfloat v, float low, float high) {
+  const __mmask16 least = _mm512_cmp_ps_mask(v_abs(v), v_set(low), _CMP_GE_OQ);
+  return seen | _mm512_mask_cmp_ps_mask(least, v_abs(v), v_set(high), _CMP_LT_OQ);
+}
 INLINE bool v_any_seen(vseen seen) { return seen != 0; }
 
 // LANES halves at source, as floats.
@@ -53,3 +65,27 @@ INLINE vfloat v_from_bfloat16(const void *source) {
   const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)source));
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
+
+// `out` gets LANES halves, rounded to nearest even.
+INLINE void v_to_float16(void *out, vfloat v) {
+  _mm256_storeu_si256((__m256i *)out, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+INLINE void v_to_bfloat16(void *out, vfloat v) {
+  const __m512i bits = _mm512_castps_si512(v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+  const __m512i upper = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x00400000));
+  _mm256_storeu_si256((__m256i *)out, _mm512_cvtepi32_epi16(_mm512_srli_epi32(upper, 16)));
+}
+
+typedef __m512d vdouble;
+INLINE vdouble v_low(vfloat v) { return _mm512_cvtps_pd(_mm512_castps512_ps256(v)); }
+INLINE vdouble v_high(vfloat v) {
+  return _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)));
+}
+INLINE vdouble d_load(const double *p) { return _mm512_loadu_pd(p); }
+INLINE void d_store(double *p, vdouble v) { _mm512_storeu_pd(p, v); }
+INLINE vdouble d_add(vdouble a, vdouble b) { return _mm512_add_pd(a, b); }
+INLINE vdouble d_sub(vdouble a, vdouble b) { return _mm512_sub_pd(a, b); }
+INLINE vdouble d_fma(vdouble a, vdouble b, vdouble c) { return _mm512_fmadd_pd(a, b, c); }

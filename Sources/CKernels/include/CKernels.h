@@ -33,10 +33,28 @@ typedef struct {
                      size_t columns, const float *_Nullable gamma, const float *_Nullable beta,
                      float epsilon);
 
-  /// x = v * Phi(v), v = x + bias, with Phi the standard normal distribution function: the exact (erf) form.
-  /// x [R, D]; bias [D] or NULL. Keeps relative accuracy in the negative tail; gelu(-inf) is 0, its limit.
-  /// Source: Hendrycks, Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415, section 2.
+  /// out[r, :] = x[r, :] / sqrt(mean of squares + epsilon) * gamma. x, out [R, D]; gamma [D] or NULL for 1.
+  /// Source: Zhang, Sennrich, "Root Mean Square Layer Normalization", arXiv:1910.07467, eq. 4.
+  void (*rms_norm)(const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
+                   size_t columns, const float *_Nullable gamma, float epsilon);
+
+  // Activations: x = f(v), v = x + bias. x [R, D]; bias [D] or NULL. They keep relative accuracy in the
+  // negative tail; f(-inf) and f(inf) are the limits, NaN stays NaN.
+
+  /// v * Phi(v), with Phi the standard normal distribution function: the exact (erf) form. Source: Hendrycks,
+  /// Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415, section 2; so for the next two.
   void (*gelu)(float *x, size_t stride, size_t rows, size_t columns, const float *_Nullable bias);
+  /// v / 2 * (1 + tanh(sqrt(2 / pi) * (v + 0.044715 v^3)))
+  void (*gelu_tanh)(float *x, size_t stride, size_t rows, size_t columns, const float *_Nullable bias);
+  /// v / (1 + exp(-1.702 v))
+  void (*quick_gelu)(float *x, size_t stride, size_t rows, size_t columns, const float *_Nullable bias);
+  /// v / (1 + exp(-v))
+  void (*silu)(float *x, size_t stride, size_t rows, size_t columns, const float *_Nullable bias);
+  /// max(v, 0)
+  void (*relu)(float *x, size_t stride, size_t rows, size_t columns, const float *_Nullable bias);
+  /// tanh(v)
+  void (*hyperbolic_tangent)(float *x, size_t stride, size_t rows, size_t columns,
+                             const float *_Nullable bias);
 
   /// x[r, :] = softmax(scale * x[r, :]), with the maximum of the row subtracted first. x [R, D]; scale > 0.
   /// -inf becomes 0. A row with a NaN, with +inf, or of -inf alone becomes all NaN (as in PyTorch).
@@ -49,12 +67,35 @@ typedef struct {
   void (*add_residual)(float *x, size_t x_stride, const float *y, size_t y_stride, size_t rows,
                        size_t columns, const float *_Nullable gamma, const float *_Nullable bias);
 
+  /// x[r, :] *= y[r, :]. x, y [R, D].
+  void (*multiply)(float *x, size_t x_stride, const float *y, size_t y_stride, size_t rows, size_t columns);
+
+  /// x[r, :] = max(x[r, :], y[r, :]); NaN if either is. x, y [R, D].
+  void (*maximum)(float *x, size_t x_stride, const float *y, size_t y_stride, size_t rows, size_t columns);
+
+  /// sums[:] += sum over r of (x[r, :] - center), squares[:] += sum over r of (x[r, :] - center)^2, in double
+  /// precision. x [R, D]; center, sums, squares [D].
+  void (*column_moments)(const float *x, size_t stride, size_t rows, size_t columns, const float *center,
+                         double *sums, double *squares);
+
+  /// out[r, :] = (x[r, :] - center) * scale + shift. x, out [R, D]; center, scale, shift [D].
+  void (*normalize_columns)(const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
+                            size_t columns, const float *center, const float *scale, const float *shift);
+
   /// IEEE 754 binary16 to binary32, exact; a signalling NaN becomes quiet, payload kept. source: any
   /// alignment.
   void (*float16_to_float32)(const void *source, float *out, size_t count);
 
   /// bfloat16 (the upper half of a binary32) to binary32, exact, all bits kept. source: any alignment.
   void (*bfloat16_to_float32)(const void *source, float *out, size_t count);
+
+  /// Binary32 to binary16, to nearest, ties to even; NaN becomes quiet, what fits of its payload kept. Returns
+  /// false if a finite value became infinite. out: any alignment.
+  bool (*float32_to_float16)(const float *x, void *out, size_t count);
+
+  /// Binary32 to bfloat16, to nearest, ties to even; NaN becomes quiet, what fits of its payload kept. Returns
+  /// false if a finite value became infinite. out: any alignment.
+  bool (*float32_to_bfloat16)(const float *x, void *out, size_t count);
 
   /// Whether none of the values is NaN or infinite (true for none at all).
   bool (*all_finite)(const float *x, size_t count);
@@ -70,6 +111,15 @@ ckernels_variant ckernels_active_variant(void);
 
 /// The operations of the variant in use.
 const ckernels_operations *ckernels_active_operations(void);
+
+// Bound by memory: one variant is enough.
+
+/// Binary64 to binary32, to nearest. source: any alignment.
+void ckernels_float64_to_float32(const void *source, float *out, size_t count);
+
+/// out[c, r] = x[r, c]. x [R, D], out [D, R], without overlap.
+void ckernels_transpose(const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
+                        size_t columns);
 
 /// Makes the threads share one heap (glibc's `M_ARENA_MAX`); does nothing with other C libraries.
 void ckernels_use_one_heap(void);

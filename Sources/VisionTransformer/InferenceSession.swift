@@ -154,8 +154,9 @@ public final class InferenceSession {
       for image in 0..<batch {
         let rows = image * numTokens..<(image + 1) * numTokens
         compute.attention(
-          qkv: qkv[rows, 0..<3 * dim].view, numHeads: configuration.numHeads, into: normed[rows, 0..<dim],
-          probabilities: nil, arena: arena)
+          queries: qkv[rows, 0..<dim].view, keys: qkv[rows, dim..<2 * dim].view,
+          values: qkv[rows, 2 * dim..<3 * dim].view, numHeads: configuration.numHeads,
+          into: normed[rows, 0..<dim], probabilities: nil, arena: arena)
       }
       compute.linearResidual(
         normed.view, weight: block.projection.weight, bias: block.projection.bias?.base,

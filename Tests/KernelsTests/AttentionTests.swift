@@ -10,65 +10,84 @@ import Testing
   /// Absolute, for probabilities: a relative error as above, of numbers that are at most 1.
   static let probabilityLimit = 2e-6
 
-  /// Probabilities of one query [N] and its output [Hd], in double precision.
-  private func reference(
-    _ qkv: GuardedMatrix, heads: Int, head: Int, query: Int
-  ) -> (probabilities: [Double], output: [Double]) {
-    let (tokens, embedding) = (qkv.rows, qkv.columns / 3)
-    let size = embedding / heads
-    /// Query, key or value (part 0, 1, 2) of a token [Hd].
-    func vector(_ part: Int, _ token: Int) -> [Double] {
-      let start = part * embedding + head * size
-      return qkv.view[token..<token + 1, start..<start + size].row(0).map(Double.init)
+  /// Queries, keys and values of `heads` heads.
+  private struct Inputs {
+    let queries, keys, values: GuardedMatrix
+    let heads: Int
+
+    init(queries: Int, keys: Int, heads: Int, keySize: Int, valueSize: Int) {
+      var random = TestRandom()
+      self.queries = random.matrix(queries, heads * keySize, gap: 5)
+      self.keys = random.matrix(keys, heads * keySize, gap: 2)
+      values = random.matrix(keys, heads * valueSize, gap: 1)
+      self.heads = heads
     }
-    let queryVector = vector(0, query)
-    let scores = (0..<tokens).map { token in
-      zip(queryVector, vector(1, token)).reduce(0) { $0 + $1.0 * $1.1 } / Double(size).squareRoot()
+
+    var keySize: Int { keys.columns / heads }
+    var valueSize: Int { values.columns / heads }
+
+    /// Probabilities of one query [N] and its output [Hv], in double precision.
+    func reference(
+      head: Int, query: Int, scale: Double
+    ) -> (probabilities: [Double], output: [Double]) {
+      func vector(_ matrix: GuardedMatrix, _ row: Int, _ size: Int) -> [Double] {
+        (head * size..<(head + 1) * size).map { Double(matrix[row, $0]) }
+      }
+      let queryVector = vector(queries, query, keySize)
+      let scores = (0..<keys.rows).map { key in
+        zip(queryVector, vector(keys, key, keySize)).reduce(0) { $0 + $1.0 * $1.1 } * scale
+      }
+      let maximum = scores.max() ?? 0
+      let terms = scores.map { exp($0 - maximum) }
+      let sum = terms.reduce(0, +)
+      let probabilities = terms.map { $0 / sum }
+      var output = [Double](repeating: 0, count: valueSize)
+      for key in 0..<keys.rows {
+        let value = vector(values, key, valueSize)
+        for index in 0..<valueSize { output[index] += probabilities[key] * value[index] }
+      }
+      return (probabilities, output)
     }
-    let maximum = scores.max() ?? 0
-    let terms = scores.map { exp($0 - maximum) }
-    let sum = terms.reduce(0, +)
-    let probabilities = terms.map { $0 / sum }
-    var output = [Double](repeating: 0, count: size)
-    for token in 0..<tokens {
-      let value = vector(2, token)
-      for index in 0..<size { output[index] += probabilities[token] * value[index] }
-    }
-    return (probabilities, output)
   }
 
-  /// Compares some of the queries, the first and the last among them; all of short sequences.
-  private func check(tokens: Int, headSize: Int, heads: Int, compute: Compute) {
-    var random = TestRandom()
-    let embedding = heads * headSize
-    let qkv = random.matrix(tokens, 3 * embedding, gap: 5)
-    let out = GuardedMatrix(rows: tokens, columns: embedding, gap: 3) { _, _ in .nan }
-    let kept = GuardedMatrix(rows: tokens, columns: embedding, gap: 3) { _, _ in .nan }
-    let probabilities = GuardedMatrix(rows: heads * tokens, columns: tokens, gap: 1) { _, _ in .nan }
+  /// Compares some of the queries, the first and the last among them; all of few.
+  private func check(_ inputs: Inputs, scale: Float? = nil, compute: Compute) {
+    let (queries, keys, heads) = (inputs.queries.rows, inputs.keys.rows, inputs.heads)
+    let out = GuardedMatrix(rows: queries, columns: inputs.values.columns, gap: 3) { _, _ in .nan }
+    let kept = GuardedMatrix(rows: queries, columns: inputs.values.columns, gap: 3) { _, _ in .nan }
+    let probabilities = GuardedMatrix(rows: heads * queries, columns: keys, gap: 1) { _, _ in .nan }
     let arena = Arena()
-    compute.attention(
-      qkv: qkv.view, numHeads: heads, into: out.mutableView, probabilities: nil, arena: arena)
-    compute.attention(
-      qkv: qkv.view, numHeads: heads, into: kept.mutableView, probabilities: probabilities.mutableView,
-      arena: arena)
-    #expect(out.isIntact && kept.isIntact && probabilities.isIntact && qkv.isIntact)
+    func attend(_ out: GuardedMatrix, _ probabilities: GuardedMatrix?) {
+      compute.attention(
+        queries: inputs.queries.view, keys: inputs.keys.view, values: inputs.values.view, numHeads: heads,
+        scale: scale, into: out.mutableView, probabilities: probabilities?.mutableView, arena: arena)
+    }
+    attend(out, nil)
+    attend(kept, probabilities)
+    #expect(out.isIntact && kept.isIntact && probabilities.isIntact)
+    #expect(inputs.queries.isIntact && inputs.keys.isIntact && inputs.values.isIntact)
     #expect(out.values.allSatisfy { $0.isFinite })
     #expect(haveSameBits(out.values, kept.values))
 
-    let step = max(1, tokens / 9)
+    let size = inputs.valueSize
+    let scale = scale.map(Double.init) ?? 1 / Double(inputs.keySize).squareRoot()
     for head in 0..<heads {
-      for query in Set(stride(from: 0, to: tokens, by: step)).union([tokens - 1]) {
-        let expected = reference(qkv, heads: heads, head: head, query: query)
-        let columns = head * headSize..<(head + 1) * headSize
-        expectClose(columns.map { out[query, $0] }, expected.output, "head \(head), query \(query)") { _ in
-          AttentionTests.limit
-        }
-        let row = (0..<tokens).map { probabilities[head * tokens + query, $0] }
+      for query in Set(stride(from: 0, to: queries, by: max(1, queries / 9))).union([queries - 1]) {
+        let expected = inputs.reference(head: head, query: query, scale: scale)
+        let output = (head * size..<(head + 1) * size).map { out[query, $0] }
+        expectClose(output, expected.output, "head \(head), query \(query)") { _ in AttentionTests.limit }
+        let row = (0..<keys).map { probabilities[head * queries + query, $0] }
         expectClose(row, expected.probabilities, "probabilities, head \(head), query \(query)") { _ in
           AttentionTests.probabilityLimit
         }
       }
     }
+  }
+
+  private func check(tokens: Int, headSize: Int, heads: Int, compute: Compute) {
+    check(
+      Inputs(queries: tokens, keys: tokens, heads: heads, keySize: headSize, valueSize: headSize),
+      compute: compute)
   }
 
   @Test(arguments: [1, 5, 17, 197, 577], [32, 64, 80, 128])
@@ -84,15 +103,40 @@ import Testing
     check(tokens: 5, headSize: 64, heads: 1, compute: compute)
   }
 
+  /// Attention pooling asks with one query; differential attention has values twice as wide as its keys.
+  @Test(arguments: [1, 3])
+  func takesOtherNumbersOfQueriesAndSizes(threads: Int) {
+    let compute = Compute(pool: ThreadPool(threadCount: threads))
+    for (queries, keys) in [(1, 197), (1, 1), (5, 33), (65, 7), (1370, 197)] {
+      for (keySize, valueSize) in [(32, 64), (64, 24), (1, 3)] {
+        let inputs = Inputs(
+          queries: queries, keys: keys, heads: 3, keySize: keySize, valueSize: valueSize)
+        check(inputs, compute: compute)
+        check(inputs, scale: 0.3, compute: compute)
+      }
+    }
+  }
+
+  /// Self-attention of the three parts of one matrix, as the first product of a block leaves them.
+  private func attend(
+    _ qkv: GuardedMatrix, numHeads: Int, into out: GuardedMatrix, arena: Arena = Arena()
+  ) {
+    let (rows, size) = (0..<qkv.rows, qkv.columns / 3)
+    Compute().attention(
+      queries: qkv.view[rows, 0..<size], keys: qkv.view[rows, size..<2 * size],
+      values: qkv.view[rows, 2 * size..<3 * size], numHeads: numHeads, into: out.mutableView,
+      probabilities: nil, arena: arena)
+  }
+
   @Test func scratchGrowsWithTokensNotWithTheirSquare() {
     let tokens = 1370
     let qkv = GuardedMatrix(rows: tokens, columns: 3 * 32)
     let out = GuardedMatrix(rows: tokens, columns: 32)
     let arena = Arena()
-    Compute().attention(qkv: qkv.view, numHeads: 1, into: out.mutableView, probabilities: nil, arena: arena)
+    attend(qkv, numHeads: 1, into: out, arena: arena)
     #expect(arena.capacity <= 128 * tokens)
     let settled = arena.capacity
-    Compute().attention(qkv: qkv.view, numHeads: 1, into: out.mutableView, probabilities: nil, arena: arena)
+    attend(qkv, numHeads: 1, into: out, arena: arena)
     #expect(arena.capacity == settled)
   }
 
@@ -101,7 +145,7 @@ import Testing
     let qkv = random.matrix(7, 3 * 8)
     qkv.base[2 * qkv.stride] = .nan  // head 0 of token 2's query
     let out = GuardedMatrix(rows: 7, columns: 8)
-    Compute().attention(qkv: qkv.view, numHeads: 2, into: out.mutableView, probabilities: nil, arena: Arena())
+    attend(qkv, numHeads: 2, into: out)
     for row in 0..<7 {
       for column in 0..<8 { #expect(out[row, column].isNaN == (row == 2 && column < 4)) }
     }
@@ -109,7 +153,17 @@ import Testing
 
   @Test func takesEmptyMatrices() {
     let (qkv, out) = (GuardedMatrix(rows: 0, columns: 24), GuardedMatrix(rows: 0, columns: 8))
-    Compute().attention(qkv: qkv.view, numHeads: 2, into: out.mutableView, probabilities: nil, arena: Arena())
+    attend(qkv, numHeads: 2, into: out)
     #expect(out.isIntact)
+  }
+
+  /// Without keys there is nothing to add up.
+  @Test func takesNoKeys() {
+    let inputs = Inputs(queries: 3, keys: 0, heads: 2, keySize: 4, valueSize: 4)
+    let out = GuardedMatrix(rows: 3, columns: 8) { _, _ in .nan }
+    Compute().attention(
+      queries: inputs.queries.view, keys: inputs.keys.view, values: inputs.values.view, numHeads: 2,
+      into: out.mutableView, probabilities: nil, arena: Arena())
+    #expect(out.values.allSatisfy { $0 == 0 } && out.isIntact)
   }
 }

@@ -114,6 +114,7 @@ import Testing
       x.view, weight: weight.view, bias: nil, layerScale: weight.base, into: out.mutableView, arena: arena)
     compute.layerNorm(out.view, gamma: nil, beta: nil, epsilon: 1e-6, into: out.mutableView)
     compute.rmsNorm(out.view, gamma: nil, epsilon: 1e-6, into: out.mutableView)
+    compute.groupNorm(out.view, groups: 3, gamma: nil, beta: nil, epsilon: 1e-6, into: out.mutableView)
     compute.softmax(out.mutableView)
     #expect(out.isIntact)
   }

@@ -11,7 +11,7 @@ public enum Elements {
   public static func convertFloat16(
     _ source: UnsafeRawBufferPointer, into destination: UnsafeMutableBufferPointer<Float>
   ) {
-    checkCounts(source, destination)
+    checkCounts(source.count, bytesEach: 2, destination.count)
     guard let from = source.baseAddress, let to = destination.baseAddress else { return }
     Operations.active.float16_to_float32(from, to, destination.count)
   }
@@ -23,9 +23,60 @@ public enum Elements {
   public static func convertBFloat16(
     _ source: UnsafeRawBufferPointer, into destination: UnsafeMutableBufferPointer<Float>
   ) {
-    checkCounts(source, destination)
+    checkCounts(source.count, bytesEach: 2, destination.count)
     guard let from = source.baseAddress, let to = destination.baseAddress else { return }
     Operations.active.bfloat16_to_float32(from, to, destination.count)
+  }
+
+  /// Converts IEEE double precision (binary64, in the machine's byte order) to float32, to nearest.
+  ///
+  /// A finite number above the range of float32 becomes infinite.
+  /// - Parameters:
+  ///   - source: 8 bytes per element, of any alignment.
+  ///   - destination: as many floats.
+  public static func convertFloat64(
+    _ source: UnsafeRawBufferPointer, into destination: UnsafeMutableBufferPointer<Float>
+  ) {
+    checkCounts(source.count, bytesEach: 8, destination.count)
+    guard let from = source.baseAddress, let to = destination.baseAddress else { return }
+    ckernels_float64_to_float32(from, to, destination.count)
+  }
+
+  /// Converts float32 to IEEE half precision (binary16), to nearest, ties to even.
+  /// - Parameters:
+  ///   - source: floats.
+  ///   - destination: 2 bytes per element, of any alignment.
+  /// - Returns: Whether no finite value has become infinite; those of magnitude 65,520 and above do.
+  public static func convertFloat32ToFloat16(
+    _ source: UnsafeBufferPointer<Float>, into destination: UnsafeMutableRawBufferPointer
+  ) -> Bool {
+    checkCounts(destination.count, bytesEach: 2, source.count)
+    guard let from = source.baseAddress, let to = destination.baseAddress else { return true }
+    return Operations.active.float32_to_float16(from, to, source.count)
+  }
+
+  /// Converts float32 to bfloat16, to nearest, ties to even.
+  /// - Parameters:
+  ///   - source: floats.
+  ///   - destination: 2 bytes per element, of any alignment.
+  /// - Returns: Whether no finite value has become infinite; those above 3.396e38 do.
+  public static func convertFloat32ToBFloat16(
+    _ source: UnsafeBufferPointer<Float>, into destination: UnsafeMutableRawBufferPointer
+  ) -> Bool {
+    checkCounts(destination.count, bytesEach: 2, source.count)
+    guard let from = source.baseAddress, let to = destination.baseAddress else { return true }
+    return Operations.active.float32_to_bfloat16(from, to, source.count)
+  }
+
+  /// destination [C, R] = source [R, C] with rows and columns exchanged; the two must not overlap.
+  public static func transpose(_ source: MatrixView, into destination: MutableMatrixView) {
+    precondition(
+      source.rows == destination.columns && source.columns == destination.rows,
+      """
+      transpose: [\(source.rows), \(source.columns)] does not fit [\(destination.rows), \(destination.columns)]
+      """)
+    ckernels_transpose(
+      source.base, source.rowStride, destination.base, destination.rowStride, source.rows, source.columns)
   }
 
   /// Whether no value is NaN or infinite.
@@ -39,12 +90,10 @@ public enum Elements {
     (0..<matrix.rows).allSatisfy { allFinite(matrix.row($0)) }
   }
 
-  private static func checkCounts(
-    _ source: UnsafeRawBufferPointer, _ destination: UnsafeMutableBufferPointer<Float>
-  ) {
+  private static func checkCounts(_ bytes: Int, bytesEach: Int, _ count: Int) {
     precondition(
-      source.count == 2 * destination.count,
-      "\(source.count) bytes of 16-bit numbers do not fit \(destination.count) floats")
+      bytes == bytesEach * count,
+      "\(bytes) bytes of \(8 * bytesEach)-bit numbers do not fit \(count) floats")
   }
 }
 

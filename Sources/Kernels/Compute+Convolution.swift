@@ -38,7 +38,7 @@ extension Compute {
     // As many pixels as fit a block, but enough to make packing the weight again worth while, and two pieces of work for each
     // thread at least.
     let blocks = max(
-      ceilingOfQuotient(out.rows, max(64, Compute.unfoldedBlock / max(1, inner))),
+      ceilingOfQuotient(out.rows, max(128, Compute.unfoldedBlock / max(1, inner))),
       threads > 1 ? min(out.rows, 2 * threads) : 1)
     let blockRows = ceilingOfQuotient(out.rows, blocks)
 

@@ -57,9 +57,10 @@ extension Compute {
         let inside = squares[channel] - sums[channel] * sums[channel] / pixels
         return total + inside + pixels * (channelMean - mean) * (channelMean - mean)
       }
-      // Rounding may leave less than nothing of a constant; NaN must stay.
+      // Never below zero: the first of n differences is 0, so what is inside is at least 1/n of the squares, far
+      // above their rounding errors.
       let variance = total / (pixels * Double(channels))
-      let scale = 1 / ((variance < 0 ? 0 : variance) + Double(epsilon)).squareRoot()
+      let scale = 1 / (variance + Double(epsilon)).squareRoot()
       let center = Float(mean)
       for channel in members {
         let channelScale = scale * Double(gamma?[channel] ?? 1)

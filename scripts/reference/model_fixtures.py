@@ -23,38 +23,17 @@ import timm
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from timm.layers import HybridEmbed, RmsNorm
 from timm.models import save_for_hf
 from torch import nn
+
+from timm_models import FAINT, FAINT_VALUES, FAINTNESS, LONE_FILES, TIMM
 
 HERE = pathlib.Path(__file__).parent
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog"]
 SEED = 223
 
 # --- Models ----------------------------------------------------------------------------------------------------------
-
-TINY = dict(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2, mlp_ratio=2, num_classes=len(CLASSES))
-
-# name: (timm architecture, arguments, sizes at which positions are resampled)
-TIMM: dict[str, tuple[str, dict, list[tuple[int, int]]]] = {
-    "timm-token": ("vit_tiny_patch16_224", dict(TINY, embed_dim=48, num_heads=3), [(40, 40), (48, 64)]),
-    "timm-avg": ("vit_tiny_patch16_224", dict(TINY, global_pool="avg"), []),
-    "timm-avg-no-class-token": (
-        "vit_tiny_patch16_224",
-        dict(TINY, global_pool="avg", class_token=False, fc_norm=False),
-        [(24, 40)],
-    ),
-    "timm-max": ("vit_tiny_patch16_224", dict(TINY, global_pool="max"), []),
-    "timm-no-qkv-bias": ("vit_tiny_patch16_224", dict(TINY, qkv_bias=False), []),
-    "timm-rectangular": ("vit_tiny_patch16_224", dict(TINY, img_size=(40, 48), patch_size=(8, 16)), [(32, 32)]),
-    "timm-deit": ("deit_tiny_patch16_224", dict(TINY, num_heads=4), []),
-    "timm-deit-distilled": ("deit_tiny_distilled_patch16_224", dict(TINY), [(24, 40)]),
-    "timm-dinov2": ("vit_small_patch14_dinov2", dict(TINY, img_size=56, patch_size=14, num_classes=0), [(42, 70)]),
-    "timm-dinov2-registers": (
-        "vit_small_patch14_reg4_dinov2",
-        dict(TINY, img_size=56, patch_size=14),
-        [(42, 42), (42, 70)],
-    ),
-}
 
 VIT = dict(
     hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8,
@@ -124,28 +103,38 @@ def generator_for(name: str) -> torch.Generator:
 def randomise(model: nn.Module, name: str) -> None:
     """Draw every parameter, in the order of its name, so large that leaving it out would show in the logits."""
     generator = generator_for(name)
-    normalisations = {id(m.weight) for m in model.modules() if isinstance(m, nn.LayerNorm)}
+    normalisations = {id(m.weight) for m in model.modules() if isinstance(m, (nn.LayerNorm, nn.GroupNorm, RmsNorm))}
     for key, parameter in sorted(model.named_parameters()):
         noise = torch.randn(parameter.shape, generator=generator)
         if id(parameter) in normalisations or key.endswith((".gamma", ".lambda1")):
             parameter.copy_(torch.rand(parameter.shape, generator=generator) + 0.5)
         elif key.endswith("bias"):
             parameter.copy_(0.3 * noise)
-        elif parameter.ndim == 1 or "token" in key or "pos" in key:
+        elif parameter.ndim == 1 or "token" in key or "pos" in key or "latent" in key:
             parameter.copy_(0.6 * noise)
         else:
             gain = 3.0 if "head" in key or "classifier" in key else 1.2
             parameter.copy_(gain * noise / parameter[0].numel() ** 0.5)
 
 
-def image(name: str, height: int, width: int) -> torch.Tensor:
-    """A preprocessed picture [3, height, width]: waves over the whole image, and noise."""
+@torch.no_grad()
+def make_faint(model: nn.Module, name: str) -> None:
+    """Scale down what a normalisation reads first, in the models that are there for its epsilon."""
+    for key, parameter in model.named_parameters():
+        if name in FAINT and key.startswith(("cls_token", "reg_token", "pos_embed", "patch_embed.proj")):
+            parameter *= FAINTNESS
+        if name in FAINT_VALUES and ("attn.qkv" in key or "in_proj" in key):
+            parameter[-model.embed_dim :] *= FAINTNESS  # the rows that make the values come last
+
+
+def image(name: str, height: int, width: int, channels: int = 3) -> torch.Tensor:
+    """A preprocessed picture [channels, height, width]: waves over the whole image, and noise."""
     generator = generator_for(f"{name} {height}x{width}")
     rows = torch.linspace(0, 1, height).view(1, height, 1)
     columns = torch.linspace(0, 1, width).view(1, 1, width)
-    phase, frequency = torch.rand(2, 3, 1, 1, generator=generator)
+    phase, frequency = torch.rand(2, channels, 1, 1, generator=generator)
     waves = torch.sin(6.28 * (rows * (1 + 2 * frequency) + phase)) + torch.cos(6.28 * (columns * (2 - frequency) - phase))
-    return (0.8 * waves + 0.5 * torch.randn(3, height, width, generator=generator)).contiguous()
+    return (0.8 * waves + 0.5 * torch.randn(channels, height, width, generator=generator)).contiguous()
 
 
 # --- What a model computes -------------------------------------------------------------------------------------------
@@ -183,6 +172,8 @@ def run_timm(model: nn.Module, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
     recorder.input(model.blocks[0], "embeddings")
     for index, block in enumerate(model.blocks):
         recorder.output(block, f"block.{index}")
+    if isinstance(model.patch_embed, HybridEmbed):
+        recorder.output(model.patch_embed.backbone, "stem")
     features = model.forward_features(pixels.unsqueeze(0))
     expected = recorder.finish()
     expected["input"] = pixels
@@ -231,13 +222,17 @@ def save_expected(folder: pathlib.Path, expected: dict[str, torch.Tensor], size:
 def write_timm(folder: pathlib.Path, architecture: str, arguments: dict, sizes: list[tuple[int, int]]) -> None:
     model = timm.create_model(architecture, **arguments)
     randomise(model, folder.name)
+    make_faint(model, folder.name)
     labels = {"label_names": CLASSES} if model.num_classes == len(CLASSES) else {}
     save_for_hf(model, folder, model_config=labels, safe_serialization=True)
-    height, width = model.patch_embed.img_size
-    save_expected(folder, run_timm(model, image(folder.name, height, width)))
+    read = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True)
+    if str(read) != str(model):
+        sys.exit(f"{folder.name}: config.json does not say all of it:\n{model}\n{read}")
+    pixels = image(folder.name, *model.patch_embed.img_size, model.in_chans)
+    save_expected(folder, run_timm(model, pixels))
     for size in sizes:
         resized = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True, img_size=size)
-        save_expected(folder, run_timm(resized, image(folder.name, *size)), size)
+        save_expected(folder, run_timm(resized, image(folder.name, *size, model.in_chans)), size)
 
 
 def write_hugging_face(
@@ -275,10 +270,9 @@ def write_sharded(folder: pathlib.Path) -> None:
         sys.exit("transformers wrote no index")
 
 
-def write_single_file(folder: pathlib.Path) -> None:
-    """Nothing but weights (in 16 bits): the shapes tell the architecture, and heads are 64 wide."""
-    arguments = dict(TINY, embed_dim=128, depth=1, num_heads=2, mlp_ratio=1)
-    model = timm.create_model("vit_tiny_patch16_224", **arguments)
+def write_lone_file(folder: pathlib.Path, make: Callable[[], nn.Module]) -> None:
+    """Nothing but weights (in 16 bits): names and shapes tell the architecture, and heads are 64 wide."""
+    model = make()
     randomise(model, folder.name)
     model.half()
     folder.mkdir(parents=True, exist_ok=True)
@@ -296,7 +290,8 @@ def makers() -> dict[str, Callable[[pathlib.Path], None]]:
     table["timm-token-f16"] = lambda folder: write_half(folder, torch.float16)
     table["timm-token-bf16"] = lambda folder: write_half(folder, torch.bfloat16)
     table["hf-vit-sharded"] = write_sharded
-    table["timm-single-file"] = write_single_file
+    for name, make in LONE_FILES.items():
+        table[name] = lambda folder, make=make: write_lone_file(folder, make)
     return table
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compare Vitrine with timm and transformers: preprocessed tensors, logits (or features) and top-1, model by model.
 
-    parity.py --vitrine .build/release/vitrine --photos DIR --cache DIR [--models a,b] [CHECKPOINT_FOLDER...]
+    parity.py --vitrine .build/release/vitrine --photos DIR --cache DIR [--models a,b] [--architecture NAME]...
+        [CHECKPOINT_FOLDER...]
 
 Each photo is decoded by Pillow, preprocessed by Pillow and numpy in float32 (checked against the library's own transform),
 and run by the library; Vitrine is run on the same files. Bounds: tensors 1 unit in the last place, logits 1e-4 (features
@@ -26,116 +27,22 @@ import timm
 import torch
 import transformers
 from PIL import Image, ImageOps
-from timm.models import save_for_hf
 from torch import nn
 
-SEED = 223
+from parity_models import DEFAULTS, MAKERS, random_model
+
 ULP_BOUND = 1
 LOGIT_BOUND = 1e-4
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
-# --- Models with random weights ----------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def randomise(model: nn.Module) -> None:
-    """Weights that keep activations and logits as large as trained ones: logits spread by a few units."""
-    generator = torch.Generator().manual_seed(SEED)
-    normalisations = {id(m.weight) for m in model.modules() if isinstance(m, nn.LayerNorm)}
-    for name, parameter in sorted(model.named_parameters()):
-        noise = torch.randn(parameter.shape, generator=generator)
-        if id(parameter) in normalisations:
-            parameter.copy_(1 + 0.2 * noise)
-        elif name.endswith((".gamma", ".lambda1")):
-            parameter.copy_(0.3 + 0.1 * noise)
-        elif name.endswith("bias"):
-            parameter.copy_(0.1 * noise)
-        elif "token" in name or "pos" in name:
-            parameter.copy_(0.3 * noise)
-        else:
-            gain = 2.5 if "head" in name or "classifier" in name else 1.0
-            parameter.copy_(gain * noise / parameter[0].numel() ** 0.5)
-
-
-def make_timm(architecture: str, **arguments) -> Callable[[pathlib.Path], None]:
-    def make(folder: pathlib.Path) -> None:
-        model = timm.create_model(architecture, **arguments)
-        randomise(model)
-        save_for_hf(model, folder, safe_serialization=True)
-
-    return make
-
-
-def make_hugging_face(kind: type, config: transformers.PretrainedConfig, processor: Callable) -> Callable:
-    def make(folder: pathlib.Path) -> None:
-        model = kind(config)
-        randomise(model)
-        model.save_pretrained(folder)
-        processor().save_pretrained(folder)
-
-    return make
-
-
-def vit_processor() -> transformers.BaseImageProcessor:
-    return transformers.ViTImageProcessor(size={"height": 224, "width": 224})
-
-
-def dino_processor() -> transformers.BaseImageProcessor:
-    return transformers.BitImageProcessor(
-        size={"shortest_edge": 256},
-        crop_size={"height": 224, "width": 224},
-        image_mean=[0.485, 0.456, 0.406],
-        image_std=[0.229, 0.224, 0.225],
-    )
-
-
-SMALL = dict(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, num_labels=1000)
-MAKERS: dict[str, Callable[[pathlib.Path], None]] = {
-    **{
-        name: make_timm(name)
-        for name in (
-            "vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224", "vit_base_patch32_224",
-            "deit_small_patch16_224",
-        )
-    },
-    # timm's DINOv2 come without a head; one is added so that there are logits to compare.
-    "vit_small_patch14_dinov2": make_timm("vit_small_patch14_dinov2", num_classes=1000),
-    "vit_small_patch14_reg4_dinov2": make_timm("vit_small_patch14_reg4_dinov2", num_classes=1000),
-    "hf_vit_small": make_hugging_face(
-        transformers.ViTForImageClassification, transformers.ViTConfig(**SMALL, intermediate_size=1536), vit_processor
-    ),
-    "hf_dinov2_small": make_hugging_face(
-        transformers.Dinov2ForImageClassification,
-        transformers.Dinov2Config(**SMALL, image_size=518, patch_size=14),
-        dino_processor,
-    ),
-}  # fmt: skip
-
-# What is run when nothing is named: a model, optionally at another size ("name@size").
-DEFAULTS = (
-    "vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224", "vit_base_patch32_224",
-    "vit_small_patch14_dinov2", "vit_small_patch14_dinov2@224", "vit_small_patch14_reg4_dinov2",
-    "deit_small_patch16_224", "hf_vit_small", "hf_dinov2_small",
-)  # fmt: skip
-
-
-def random_model(name: str, cache: pathlib.Path) -> pathlib.Path:
-    """The folder of a model with random weights, made where it is missing."""
-    folder = cache / name
-    if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        MAKERS[name](folder)
-        (folder / "complete").touch()
-    return folder
-
-
 # --- Preprocessing with Pillow and numpy -------------------------------------------------------------------------
 
 
-def decode(path: pathlib.Path) -> Image.Image:
+def decode(path: pathlib.Path, channels: int) -> Image.Image:
     with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    return upright.convert("L") if channels == 1 else upright
 
 
 def resize_short_edge(image: Image.Image, size: int, filter: int) -> Image.Image:
@@ -150,9 +57,9 @@ def crop_centre(image: Image.Image, height: int, width: int, offset: Callable[[i
 
 
 def to_tensor(image: Image.Image, mean: list[float], std: list[float]) -> np.ndarray:
-    """float32 [3, height, width]: (pixel / 255 - mean) / std, each step rounded to float32."""
-    pixels = np.asarray(image).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
-    column = lambda values: np.asarray(values, np.float32).reshape(3, 1, 1)
+    """float32 [channels, height, width]: (pixel / 255 - mean) / std, each step rounded to float32."""
+    pixels = np.atleast_3d(np.asarray(image)).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+    column = lambda values: np.asarray(values, np.float32).reshape(-1, 1, 1)
     return (pixels - column(mean)) / column(std)
 
 
@@ -165,6 +72,7 @@ class Reference:
     library_preprocess: Callable[[Image.Image], np.ndarray]
     run: Callable[[torch.Tensor], torch.Tensor]
     has_head: bool
+    channels: int = 3
 
 
 def timm_reference(folder: pathlib.Path, size: int | None) -> Reference:
@@ -172,18 +80,20 @@ def timm_reference(folder: pathlib.Path, size: int | None) -> Reference:
     model = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True, **arguments).eval()
     data = timm.data.resolve_model_data_config(model, args=arguments)
     height, width = data["input_size"][1:]
-    if data["crop_mode"] != "center" or height != width:
-        sys.exit(f"{folder}: only square inputs with centre crops are compared")
-    filter = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[data["interpolation"]]
+    transform = timm.data.create_transform(**data, is_training=False)
+    library_preprocess = lambda image: transform(image).numpy()
+    filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+    filter = filters.get(data["interpolation"])
 
     def preprocess(image: Image.Image) -> np.ndarray:
         scaled = resize_short_edge(image, math.floor(height / data["crop_pct"]), filter)
         cropped = crop_centre(scaled, height, width, lambda excess: int(round(excess / 2)))  # half to even
         return to_tensor(cropped, data["mean"], data["std"])
 
-    transform = timm.data.create_transform(**data, is_training=False)
+    if data["crop_mode"] != "center" or height != width or not filter:
+        preprocess = library_preprocess  # other forms have no second description in here
     return Reference(
-        model, preprocess, lambda image: transform(image).numpy(), lambda batch: model(batch), model.num_classes > 0
+        model, preprocess, library_preprocess, lambda batch: model(batch), model.num_classes > 0, model.in_chans
     )
 
 
@@ -282,7 +192,7 @@ def compare(name: str, folder: pathlib.Path, size: int | None, photos: list[path
         scratch = pathlib.Path(temporary)
         expected, difference, distance = [], 0.0, 0
         for path in photos:
-            image = decode(path)
+            image = decode(path, reference.channels)
             tensor = reference.preprocess(image)
             if ulps(tensor, reference.library_preprocess(image)) > ULP_BOUND:
                 sys.exit(f"{name}: {path.name}: the library preprocesses otherwise than this script")
@@ -324,13 +234,20 @@ def main() -> None:
     parser.add_argument("--photos", type=pathlib.Path, required=True)
     parser.add_argument("--cache", type=pathlib.Path, required=True, help="where models with random weights are kept")
     parser.add_argument("--models", help=f"of these, separated by commas, at another size as NAME@SIZE: {', '.join(MAKERS)}")
+    parser.add_argument(
+        "--architecture", action="append", default=[], metavar="NAME", help="of timm, also NAME.TAG or NAME@SIZE"
+    )
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("folders", nargs="*", type=pathlib.Path, metavar="CHECKPOINT_FOLDER")
     options = parser.parse_args()
 
-    names = options.models.split(",") if options.models else [] if options.folders else list(DEFAULTS)
+    nothing_named = not options.models and not options.architecture and not options.folders
+    names = options.models.split(",") if options.models else list(DEFAULTS) if nothing_named else []
     if unknown := [name for name in names if split_size(name)[0] not in MAKERS]:
         parser.error(f"no such model: {', '.join(unknown)} (known: {', '.join(MAKERS)})")
+    names += options.architecture
+    if unknown := [name for name in options.architecture if not timm.is_model(split_size(name)[0])]:
+        parser.error(f"timm {timm.__version__} has no architecture {', '.join(unknown)}")
     photos = sorted(path for path in options.photos.iterdir() if path.suffix.lower() in SUFFIXES)
     if not photos:
         parser.error(f"no photos in {options.photos}")

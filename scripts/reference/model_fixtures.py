@@ -270,7 +270,7 @@ def write_sharded(folder: pathlib.Path) -> None:
         sys.exit("transformers wrote no index")
 
 
-def write_lone_file(folder: pathlib.Path, make: Callable[[], nn.Module]) -> None:
+def write_lone_file(folder: pathlib.Path, make: Callable[[], nn.Module], sizes: list[tuple[int, int]]) -> None:
     """Nothing but weights (in 16 bits): names and shapes tell the architecture, and heads are 64 wide."""
     model = make()
     randomise(model, folder.name)
@@ -279,6 +279,9 @@ def write_lone_file(folder: pathlib.Path, make: Callable[[], nn.Module]) -> None
     save_file(model.state_dict(), folder / "weights.safetensors")
     model.float()
     save_expected(folder, run_timm(model, image(folder.name, *model.patch_embed.img_size)))
+    for size in sizes:
+        model.set_input_size(img_size=size)
+        save_expected(folder, run_timm(model, image(folder.name, *size)), size)
 
 
 def makers() -> dict[str, Callable[[pathlib.Path], None]]:
@@ -290,8 +293,8 @@ def makers() -> dict[str, Callable[[pathlib.Path], None]]:
     table["timm-token-f16"] = lambda folder: write_half(folder, torch.float16)
     table["timm-token-bf16"] = lambda folder: write_half(folder, torch.bfloat16)
     table["hf-vit-sharded"] = write_sharded
-    for name, make in LONE_FILES.items():
-        table[name] = lambda folder, make=make: write_lone_file(folder, make)
+    for name, values in LONE_FILES.items():
+        table[name] = lambda folder, values=values: write_lone_file(folder, *values)
     return table
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 SEED = 223
 
+
 @torch.no_grad()
 def randomise(model: nn.Module) -> None:
     """Weights that keep activations and logits as large as trained ones: logits spread by a few units."""

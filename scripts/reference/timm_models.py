@@ -123,9 +123,10 @@ def hybrid_stem() -> VisionTransformer:
     return VisionTransformer(**LONE, img_size=32, patch_size=2, embed_layer=partial(HybridEmbed, backbone=backbone))
 
 
+# name: (what makes the model, sizes at which positions are resampled)
 LONE_FILES = {
-    "timm-single-file": single_file,
-    "timm-parallel-scaling-fused": fused_parallel_block,
-    "timm-hybrid": hybrid,
-    "timm-hybrid-stem": hybrid_stem,
+    "timm-single-file": (single_file, []),
+    "timm-parallel-scaling-fused": (fused_parallel_block, []),
+    "timm-hybrid": (hybrid, [(48, 80)]),
+    "timm-hybrid-stem": (hybrid_stem, []),
 }

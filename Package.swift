@@ -29,6 +29,8 @@ let package = Package(
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas",
       providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
+    .systemLibrary(
+      name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
 
     // Swift: from the kernels up to the command line.
     .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS"]),
@@ -37,7 +39,7 @@ let package = Package(
       dependencies: ["CCodecs", .product(name: "SystemPackage", package: "swift-system")]),
     .target(
       name: "Checkpoints",
-      dependencies: [.product(name: "SystemPackage", package: "swift-system")]),
+      dependencies: ["CZlib", .product(name: "SystemPackage", package: "swift-system")]),
     .target(
       name: "VisionTransformer",
       dependencies: [

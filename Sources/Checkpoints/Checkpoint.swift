@@ -8,9 +8,9 @@ import SystemPackage
 
 /// A trained model on disk: its tensors, and the configuration files beside them.
 ///
-/// A folder in the Hugging Face layout (`config.json`, `model.safetensors` or `model.safetensors.index.json`, optional
-/// `preprocessor_config.json`), or a file on its own. A file named `model.safetensors` inside such a folder, or an index,
-/// brings the configuration of its folder along.
+/// A folder in the Hugging Face layout (`config.json`, `model.safetensors`, `model.safetensors.index.json` or
+/// `pytorch_model.bin`, optional `preprocessor_config.json`), a folder with one file of weights of any name, or a file on its own.
+/// A file with one of the three names brings the configuration of its folder along. What kind of file it is, its contents say.
 public struct Checkpoint: Sendable {
   /// The folder or file as it was given.
   public let path: FilePath
@@ -27,6 +27,11 @@ public struct Checkpoint: Sendable {
 
   static let weightsName = "model.safetensors"
   static let indexName = "model.safetensors.index.json"
+  static let pyTorchName = "pytorch_model.bin"
+  /// The weights of the Hugging Face layout, in the order in which they are looked for.
+  private static let usualNames = [weightsName, indexName, pyTorchName]
+  /// What files of weights are called otherwise.
+  private static let endings = [".safetensors", ".npz", ".pth", ".pt", ".bin"]
 
   /// Opens a folder or a file.
   /// - Throws: `CheckpointError` where nothing readable is there.
@@ -41,7 +46,7 @@ public struct Checkpoint: Sendable {
       container = try Self.openFile(path)
     }
     // A single file takes the configuration beside it only where the two belong together by name.
-    let belongs = folder == path || [Self.weightsName, Self.indexName].contains(path.lastComponent?.string)
+    let belongs = folder == path || path.lastComponent.map { Self.usualNames.contains($0.string) } ?? false
     configurationPath = folder.appending("config.json")
     preprocessorConfigurationPath = folder.appending("preprocessor_config.json")
     configurationData = belongs ? try JSONFile.contents(of: configurationPath) : nil
@@ -55,16 +60,30 @@ public struct Checkpoint: Sendable {
   }
 
   private static func openFolder(_ folder: FilePath) throws(CheckpointError) -> any TensorContainer {
-    for name in [weightsName, indexName] where FileSystem.exists(folder.appending(name)) {
+    for name in usualNames where FileSystem.exists(folder.appending(name)) {
       return try openFile(folder.appending(name))
     }
-    throw .noWeights(folder: folder, expected: [weightsName, indexName])
+    let names = try FileSystem.files(in: folder, endings: endings)
+    guard let name = names.first else {
+      throw .noWeights(
+        folder: folder, expected: usualNames + ["one file that ends in \(endings.joined(separator: " or "))"])
+    }
+    guard names.count == 1 else { throw .severalWeights(folder: folder, names: names) }
+    return try openFile(folder.appending(name))
   }
 
   private static func openFile(_ path: FilePath) throws(CheckpointError) -> any TensorContainer {
     if path.lastComponent?.string.hasSuffix(".index.json") == true {
       return try ShardedSafetensors(index: path)
     }
-    return try SafetensorsFile(path)
+    let file = try MappedFile(path)
+    let format = try ContainerFormat(of: file)
+    switch format {
+    case .safetensors: return try SafetensorsFile(file)
+    case .npz(let archive): return try NpzFile(archive)
+    // What is known, but not read, and what is not known.
+    case .pyTorchArchive, .pickle, .gitLFSPointer, .npy, .otherArchive, .unknown:
+      throw .unknownContainer(path: path, hint: format.hint)
+    }
   }
 }

@@ -7,12 +7,16 @@ public enum CheckpointError: Error, Equatable {
   case unreadable(path: FilePath, reason: String)
   /// The folder holds no weights that Vitrine reads.
   case noWeights(folder: FilePath, expected: [String])
+  /// The folder holds several files that could be the weights.
+  case severalWeights(folder: FilePath, names: [String])
   /// The file is none of the containers that Vitrine reads.
   case unknownContainer(path: FilePath, hint: String)
   /// The container's own structure is broken.
   case malformed(path: FilePath, reason: String)
   /// A tensor's description contradicts itself or the file.
   case malformedTensor(path: FilePath, tensor: String, reason: String)
+  /// A tensor that the architecture needs is there, but in a form that Vitrine does not read.
+  case unreadableTensor(path: FilePath, tensor: String, reason: String)
   /// A JSON file is not what it should be.
   case malformedJSON(path: FilePath, reason: String)
   /// The names follow none of the known naming schemes.
@@ -36,11 +40,14 @@ extension CheckpointError: CustomStringConvertible {
       "\(path): \(reason)"
     case .noWeights(let folder, let expected):
       "\(folder): no weights in this folder; expected one of \(expected.joined(separator: ", "))"
+    case .severalWeights(let folder, let names):
+      "\(folder): several files in this folder could be the weights: \(list(names)); name one of them"
     case .unknownContainer(let path, let hint):
-      "\(path): not a safetensors file\(hint.isEmpty ? "" : ": \(hint)")"
+      "\(path): not a checkpoint that Vitrine reads\(hint.isEmpty ? "" : ": \(hint)")"
     case .malformed(let path, let reason):
       "\(path): \(reason)"
-    case .malformedTensor(let path, let tensor, let reason):
+    case .malformedTensor(let path, let tensor, let reason),
+      .unreadableTensor(let path, let tensor, let reason):
       "\(path): tensor \"\(tensor)\": \(reason)"
     case .malformedJSON(let path, let reason):
       "\(path): \(reason)"

@@ -28,6 +28,9 @@ public struct NamedTensors: Sendable {
       }
     }
     guard let best else {
+      if container.tensors.isEmpty, let (name, reason) = container.unreadable.min(by: { $0.key < $1.key }) {
+        throw .unreadableTensor(path: path, tensor: name, reason: reason)
+      }
       throw .unknownNaming(path: path, examples: container.tensors.keys.sorted())
     }
     self.container = container
@@ -68,9 +71,24 @@ public struct NamedTensors: Sendable {
     parts[name]?.first.map { container.path(of: $0) } ?? path
   }
 
-  /// The error for a tensor that is not there.
+  /// The error for a tensor that is not there, or not in a form that can be read.
   public func missing(_ name: String) -> CheckpointError {
-    .missingTensor(path: path, tensor: foreignName(of: name))
+    if let (tensor, reason) = unreadablePart(of: name) {
+      return .unreadableTensor(path: path, tensor: tensor, reason: reason)
+    }
+    return .missingTensor(path: path, tensor: foreignName(of: name))
+  }
+
+  /// The first tensor in the file that would be part of the one that timm calls `name`, if its elements could be read.
+  private func unreadablePart(of name: String) -> (tensor: String, reason: String)? {
+    guard !container.unreadable.isEmpty else { return nil }
+    let (pattern, block) = NamingScheme.pattern(of: name)
+    let sources = scheme.rules.first { $0.canonical == pattern }?.sources ?? []
+    for source in sources.joined() {
+      let tensor = prefix + NamingScheme.fill(source, block: block)
+      if let reason = container.unreadable[tensor] { return (tensor, reason) }
+    }
+    return nil
   }
 
   /// Checks a tensor's shape. Several parts must each have an equal share of the rows.

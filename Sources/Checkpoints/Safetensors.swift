@@ -13,6 +13,7 @@ import SystemPackage
 public struct SafetensorsFile: TensorContainer {
   public let format = "safetensors"
   public let tensors: [String: TensorInfo]
+  public let unreadable: [String: String]
   public let metadata: [String: String]
   private let file: MappedFile
   /// The place of each tensor's elements in the file, in bytes.
@@ -24,13 +25,17 @@ public struct SafetensorsFile: TensorContainer {
   /// Maps a file and checks its header.
   /// - Throws: `CheckpointError` where the file cannot be read, is cut off, or its header lies.
   public init(_ path: FilePath) throws(CheckpointError) {
-    let file = try MappedFile(path)
+    try self.init(MappedFile(path))
+  }
+
+  init(_ file: MappedFile) throws(CheckpointError) {
+    let path = file.path
     guard file.count >= 8 else {
       throw .malformed(path: path, reason: "the file is cut off: \(file.count) bytes, no safetensors header")
     }
-    let length = file.bytes(in: 0..<8).loadUnaligned(as: UInt64.self).littleEndian
+    let length = Record(file.bytes(in: 0..<8)).uint64(0)
     guard file.count > 8, file.bytes(in: 8..<9)[0] == UInt8(ascii: "{") else {
-      throw .unknownContainer(path: path, hint: Self.hint(file.bytes(in: 0..<min(file.count, 16))))
+      throw .unknownContainer(path: path, hint: try ContainerFormat(of: file).hint)
     }
     guard length <= Self.headerLimit else {
       throw .malformed(
@@ -43,7 +48,8 @@ public struct SafetensorsFile: TensorContainer {
       )
     }
     let header = try JSONFile.decode(Header.self, from: Data(file.bytes(in: 8..<start)), path: path)
-    (tensors, ranges) = try Self.check(header, path: path, dataStart: start, fileCount: file.count)
+    (tensors, ranges, unreadable) = try Self.check(
+      header, path: path, dataStart: start, fileCount: file.count)
     self.metadata = header.metadata
     self.file = file
   }
@@ -57,40 +63,42 @@ public struct SafetensorsFile: TensorContainer {
     return TensorElements(file.bytes(in: range), owner: file)
   }
 
-  /// Every tensor's description, held against itself, its neighbours and the file's size.
+  /// Every tensor's description, held against itself, its neighbours and the file's size. Of a tensor whose type is unknown only
+  /// the place can be checked.
   private static func check(
     _ header: Header, path: FilePath, dataStart: Int, fileCount: Int
-  ) throws(CheckpointError) -> (tensors: [String: TensorInfo], ranges: [String: Range<Int>]) {
+  ) throws(CheckpointError) -> (
+    tensors: [String: TensorInfo], ranges: [String: Range<Int>], unreadable: [String: String]
+  ) {
     var tensors: [String: TensorInfo] = [:]
     var ranges: [String: Range<Int>] = [:]
+    var unreadable: [String: String] = [:]
     for (name, entry) in header.tensors {
       func failure(_ reason: String) -> CheckpointError {
         .malformedTensor(path: path, tensor: name, reason: reason)
       }
-      guard let type = ScalarType(rawValue: entry.dtype) else {
-        throw .unsupportedType(path: path, tensor: name, type: entry.dtype)
-      }
       guard entry.offsets.count == 2, 0 <= entry.offsets[0], entry.offsets[0] <= entry.offsets[1] else {
         throw failure("the offsets \(entry.offsets) are no range")
       }
-      var bytes = type.byteCount
-      for size in entry.shape {
-        let (product, overflow) = bytes.multipliedReportingOverflow(by: size)
-        guard size >= 0, !overflow else { throw failure("the shape \(entry.shape) is not possible") }
-        bytes = product
-      }
       let (begin, end) = (entry.offsets[0], entry.offsets[1])
-      guard end - begin == bytes else {
-        throw failure(
-          "shape \(entry.shape) of \(entry.dtype) takes \(bytes) bytes, but the header gives it \(end - begin)"
-        )
+      if let type = ScalarType(rawValue: entry.dtype) {
+        guard let bytes = type.byteCount(of: entry.shape) else {
+          throw failure("the shape \(entry.shape) is not possible")
+        }
+        guard end - begin == bytes else {
+          throw failure(
+            "shape \(entry.shape) of \(entry.dtype) takes \(bytes) bytes, but the header gives it \(end - begin)"
+          )
+        }
+        tensors[name] = TensorInfo(name: name, type: type, shape: entry.shape)
+      } else {
+        unreadable[name] = TensorInfo.unreadableType(String(entry.dtype.prefix(40)))
       }
       guard end <= fileCount - dataStart else {
         throw failure(
           "the file is cut off: the tensor ends at byte \(dataStart.addingReportingOverflow(end).partialValue), "
             + "the file at \(fileCount)")
       }
-      tensors[name] = TensorInfo(name: name, type: type, shape: entry.shape)
       ranges[name] = dataStart + begin..<dataStart + end
     }
     var end = dataStart
@@ -107,20 +115,7 @@ public struct SafetensorsFile: TensorContainer {
     guard end == fileCount else {
       throw .malformed(path: path, reason: "the tensors end at byte \(end), but the file at \(fileCount)")
     }
-    return (tensors, ranges)
-  }
-
-  /// What a file that is no safetensors file looks like.
-  private static func hint(_ bytes: UnsafeRawBufferPointer) -> String {
-    if bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) {
-      "it is a zip archive, as PyTorch and numpy write; save the weights as safetensors first"
-    } else if bytes.starts(with: [0x80]) {
-      "it looks like a Python pickle; save the weights as safetensors first"
-    } else if bytes.starts(with: Array("version https:/".utf8)) {
-      "it is a Git LFS pointer; fetch the file itself with \"git lfs pull\""
-    } else {
-      ""
-    }
+    return (tensors, ranges, unreadable)
   }
 }
 

@@ -25,4 +25,16 @@ public enum ScalarType: String, Sendable, CaseIterable {
     case .float8E4M3, .float8E5M2, .int8, .uint8, .bool: 1
     }
   }
+
+  /// The number of bytes that a tensor of this type takes; nil where its shape is not possible: a negative size, or sizes whose
+  /// product, those of 0 left out, is no `Int`. Every product of sizes of a possible shape can thus be computed safely.
+  func byteCount(of shape: [Int]) -> Int? {
+    var count = byteCount
+    for size in shape {
+      let (product, overflow) = count.multipliedReportingOverflow(by: max(size, 1))
+      guard size >= 0, !overflow else { return nil }
+      count = product
+    }
+    return shape.contains(0) ? 0 : count
+  }
 }

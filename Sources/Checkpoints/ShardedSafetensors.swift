@@ -10,6 +10,7 @@ import SystemPackage
 public struct ShardedSafetensors: TensorContainer {
   public let format = "sharded safetensors"
   public let tensors: [String: TensorInfo]
+  public let unreadable: [String: String]
   public let metadata: [String: String]
   private let shards: [String: SafetensorsFile]
   /// The shard of each tensor.
@@ -32,6 +33,7 @@ public struct ShardedSafetensors: TensorContainer {
     let index = try JSONFile.decode(Index.self, from: data, path: path)
     var shards: [String: SafetensorsFile] = [:]
     var tensors: [String: TensorInfo] = [:]
+    var unreadable: [String: String] = [:]
     var metadata: [String: String] = [:]
     for (tensor, shardName) in index.weightMap {
       // A shard lies beside its index; a name that leads elsewhere is not followed.
@@ -46,6 +48,10 @@ public struct ShardedSafetensors: TensorContainer {
         shards[shardName] = shard
         metadata.merge(shard.metadata) { first, _ in first }
       }
+      if let reason = shard.unreadable[tensor] {
+        unreadable[tensor] = reason
+        continue
+      }
       guard let info = shard.tensors[tensor] else {
         throw .malformedTensor(
           path: path, tensor: tensor,
@@ -56,6 +62,7 @@ public struct ShardedSafetensors: TensorContainer {
     self.shards = shards
     self.shardNames = index.weightMap
     self.tensors = tensors
+    self.unreadable = unreadable
     self.metadata = metadata
   }
 

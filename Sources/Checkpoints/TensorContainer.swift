@@ -13,6 +13,12 @@ public struct TensorInfo: Sendable, Equatable {
 
   /// Number of elements.
   public var count: Int { shape.reduce(1, *) }
+
+  /// Why a tensor of a type that Vitrine does not know is not among a container's tensors.
+  /// - Parameter type: the type as the file calls it.
+  static func unreadableType(_ type: String) -> String {
+    "it is of type \(type), which Vitrine does not read; weights must be F32, F16 or BF16"
+  }
 }
 
 /// The elements of one tensor, row-major and little-endian, and what keeps them in memory: the mapped file where the bytes can
@@ -48,6 +54,9 @@ public protocol TensorContainer: Sendable {
   var format: String { get }
   /// The tensors by name.
   var tensors: [String: TensorInfo] { get }
+  /// What the file has under a tensor's name that cannot be read as one, such as elements of an unknown type: the name, and the
+  /// reason as a sentence. It matters only to a model that needs one of them, and is empty by default.
+  var unreadable: [String: String] { get }
   /// Free-form text that travels with the tensors (safetensors' `__metadata__`).
   var metadata: [String: String] { get }
   /// The file that holds the tensor.
@@ -55,4 +64,8 @@ public protocol TensorContainer: Sendable {
   /// The tensor's elements: `tensor.count` of them, of `tensor.type`.
   /// - Throws: `CheckpointError` where they turn out to be damaged.
   func elements(of tensor: TensorInfo) throws(CheckpointError) -> TensorElements
+}
+
+extension TensorContainer {
+  public var unreadable: [String: String] { [:] }
 }

@@ -109,7 +109,7 @@ import Testing
     #expect(try failure([0x50, 0x4B, 3, 4] + [UInt8](repeating: 0, count: 60)).contains("zip archive"))
     #expect(try failure([0x80, 2] + [UInt8](repeating: 0, count: 60)).contains("pickle"))
     #expect(try failure(Array("version https://git-lfs.github.com/spec/v1\n".utf8)).contains("git lfs pull"))
-    #expect(try failure(Array("hello, this is a text".utf8)).contains("not a safetensors file"))
+    #expect(try failure(Array("hello, this is a text".utf8)).contains("not a checkpoint that Vitrine reads"))
   }
 
   @Test func filesThatAreNone() throws {

@@ -42,7 +42,7 @@ import Testing
     let empty = try folder.write("", to: "empty.safetensors").string
     for (model, message) in [
       ("/nowhere", "no such file or directory"), (folder.path.string, "no weights in this folder"),
-      (empty, "the file is empty"), (Command.photos + "/cat/0100.jpg", "not a safetensors file"),
+      (empty, "the file is empty"), (Command.photos + "/cat/0100.jpg", "not a checkpoint that Vitrine reads"),
     ] {
       let run = try Command.run("classify", Command.photos, "--model", model)
       #expect(run.status == 1)

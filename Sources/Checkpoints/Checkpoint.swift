@@ -81,8 +81,10 @@ public struct Checkpoint: Sendable {
     switch format {
     case .safetensors: return try SafetensorsFile(file)
     case .npz(let archive): return try NpzFile(archive)
+    case .pyTorchArchive(let archive): return try PyTorchFile(archive)
+    case .pickle: return try PyTorchFile(pickle: file)
     // What is known, but not read, and what is not known.
-    case .pyTorchArchive, .pickle, .gitLFSPointer, .npy, .otherArchive, .unknown:
+    case .gitLFSPointer, .npy, .otherArchive, .unknown:
       throw .unknownContainer(path: path, hint: format.hint)
     }
   }

@@ -4,7 +4,7 @@ enum ContainerFormat: Sendable {
   case npz(ZipArchive)
   /// What `torch.save` has written since version 1.6.
   case pyTorchArchive(ZipArchive)
-  /// A bare Python pickle: what `torch.save` wrote before.
+  /// A bare Python pickle, as `torch.save` wrote before, or a tar archive, as it wrote before that.
   case pickle
   case gitLFSPointer
   /// One numpy array on its own.
@@ -21,7 +21,7 @@ enum ContainerFormat: Sendable {
     } else if start.starts(with: Array("PK\u{3}\u{4}".utf8)) || start.starts(with: Array("PK\u{5}\u{6}".utf8))
     {
       self = Self.kind(of: try ZipArchive(file))
-    } else if start.count >= 2, start[0] == 0x80, (2...5).contains(start[1]) {
+    } else if PyTorchFile.isPickle(file) {
       self = .pickle
     } else if start.starts(with: NpyHeader.magic) {
       self = .npy
@@ -44,9 +44,7 @@ enum ContainerFormat: Sendable {
 
   private static func kind(of archive: ZipArchive) -> ContainerFormat {
     if archive.members.contains(where: { $0.name.hasSuffix(NpzFile.ending) }) { return .npz(archive) }
-    if archive.members.contains(where: { $0.name == "data.pkl" || $0.name.hasSuffix("/data.pkl") }) {
-      return .pyTorchArchive(archive)
-    }
+    if PyTorchFile.isArchive(archive) { return .pyTorchArchive(archive) }
     return .otherArchive
   }
 
@@ -54,8 +52,8 @@ enum ContainerFormat: Sendable {
   var hint: String {
     switch self {
     case .safetensors, .npz, .unknown: ""
-    case .pyTorchArchive: "it is a PyTorch archive; save the weights as safetensors first"
-    case .pickle: "it looks like a Python pickle; save the weights as safetensors first"
+    case .pyTorchArchive: "it is a PyTorch archive where a safetensors file is expected"
+    case .pickle: "it is a Python pickle where a safetensors file is expected"
     case .gitLFSPointer: "it is a Git LFS pointer; fetch the file itself with \"git lfs pull\""
     case .npy: "it is a single numpy array; save all the model's arrays in one file with numpy.savez"
     case .otherArchive: "it is a zip archive with neither numpy arrays nor a PyTorch model in it"

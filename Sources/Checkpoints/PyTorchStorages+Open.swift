@@ -3,7 +3,7 @@ import SystemPackage
 /// Finds the pickle and the storages in the two layouts.
 extension PyTorchStorages {
   /// A compressed pickle is inflated into memory; descriptions of tensors are far below this.
-  private static let pickleLimit = 16 << 20
+  private static let inflationLimit = 16 << 20
   private static let storageLimit = 1 << 16
 
   // MARK: - Zip archives
@@ -23,23 +23,7 @@ extension PyTorchStorages {
     guard let member = pickle(in: archive) else {
       throw .unknownContainer(path: file.path, hint: "the zip archive has no data.pkl, as PyTorch's have")
     }
-    let source: TensorElements
-    if let range = archive.storedRange(of: member) {
-      source = TensorElements(file.bytes(in: range), owner: file)
-    } else {
-      guard member.uncompressedSize <= pickleLimit else {
-        throw .malformed(
-          path: file.path,
-          reason:
-            "\(member.name) inflates to \(member.uncompressedSize) bytes, more than the \(pickleLimit) that any "
-            + "model needs")
-      }
-      let buffer = try ByteBuffer(count: member.uncompressedSize, path: file.path) {
-        output throws(CheckpointError) in
-        try archive.read(member, into: output)
-      }
-      source = TensorElements(buffer.bytes, owner: buffer)
-    }
+    let source = try contents(of: member, in: archive)
     let (document, _) = try PickleReader.read(source, path: file.path)
     let root = member.name.dropLast("data.pkl".count)
     var places: [String: Place] = [:]
@@ -52,10 +36,34 @@ extension PyTorchStorages {
     return (document, PyTorchStorages(file: file, places: places, isSwapped: order == "big"))
   }
 
+  /// The bytes of a small member: where they lie if they are stored, whose checksums torch can be told to leave out.
+  private static func contents(
+    of member: ZipArchive.Member, in archive: ZipArchive
+  ) throws(CheckpointError) -> TensorElements {
+    let file = archive.file
+    if let range = archive.storedRange(of: member) {
+      return TensorElements(file.bytes(in: range), owner: file)
+    }
+    guard member.uncompressedSize <= inflationLimit else {
+      throw .malformed(
+        path: file.path,
+        reason:
+          "\(member.name) inflates to \(member.uncompressedSize) bytes, more than the \(inflationLimit) that "
+          + "any model needs")
+    }
+    let buffer = try ByteBuffer(count: member.uncompressedSize, path: file.path) {
+      output throws(CheckpointError) in
+      try archive.read(member, into: output)
+    }
+    return TensorElements(buffer.bytes, owner: buffer)
+  }
+
   /// The order of the elements' bytes; files from before torch 2.1 do not say it.
   private static func byteOrder(_ archive: ZipArchive, name: String) throws(CheckpointError) -> String {
     guard let member = archive.member(named: name) else { return "little" }
-    let order = String(decoding: try archive.contents(of: member, upTo: 16), as: UTF8.self)
+    let order = try contents(of: member, in: archive).withUnsafeBytes {
+      String(decoding: $0.prefix(16), as: UTF8.self)
+    }
     guard order == "little" || order == "big" else {
       throw .malformed(
         path: archive.file.path, reason: "the byte order is \"\(order)\", expected little or big")

@@ -46,7 +46,9 @@ let package = Package(
         "Checkpoints", "Images", "Kernels",
         .product(name: "SystemPackage", package: "swift-system"),
       ],
-      resources: [.embedInCode("Resources/imagenet1k-labels.txt")]),
+      resources: [
+        .embedInCode("Resources/imagenet1k-labels.txt"), .embedInCode("Resources/timm-architectures.json"),
+      ]),
     .target(
       name: "Pipeline",
       dependencies: [

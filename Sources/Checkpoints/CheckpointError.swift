@@ -52,7 +52,7 @@ extension CheckpointError: CustomStringConvertible {
     case .malformedJSON(let path, let reason):
       "\(path): \(reason)"
     case .unknownNaming(let path, let examples):
-      "\(path): not a Vision Transformer with timm's or Hugging Face's names; its tensors are named "
+      "\(path): not a Vision Transformer with names of \(NamingScheme.libraries); its tensors are named "
         + list(examples)
     case .missingTensor(let path, let tensor):
       "\(path): tensor \"\(tensor)\" is missing"
@@ -62,7 +62,7 @@ extension CheckpointError: CustomStringConvertible {
     case .wrongShape(let path, let tensor, let expected, let actual):
       "\(path): tensor \"\(tensor)\" has shape \(actual), expected \(expected)"
     case .unsupportedType(let path, let tensor, let type):
-      "\(path): tensor \"\(tensor)\" is of type \(type); weights must be F32, F16 or BF16"
+      "\(path): tensor \"\(tensor)\" is of type \(type); weights must be F64, F32, F16 or BF16"
     case .nonFinite(let path, let tensor):
       "\(path): tensor \"\(tensor)\" holds NaN or infinite values; the checkpoint is damaged or training diverged"
     }

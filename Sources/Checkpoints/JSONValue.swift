@@ -7,7 +7,7 @@ import SystemPackage
 #endif
 
 /// Any JSON document, for files whose fields vary: a `config.json` written by timm or transformers.
-public enum JSONValue: Sendable, Equatable, Decodable {
+public enum JSONValue: Sendable, Equatable, Codable {
   case null
   case bool(Bool)
   case number(Double)
@@ -29,6 +29,20 @@ public enum JSONValue: Sendable, Equatable, Decodable {
       self = .array(value)
     } else {
       self = .object(try container.decode([String: JSONValue].self))
+    }
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    switch self {
+    case .null: try container.encodeNil()
+    case .bool(let value): try container.encode(value)
+    // Whole numbers without a fraction, as Python reads integers.
+    case .number(let value):
+      if let int = Int(exactly: value) { try container.encode(int) } else { try container.encode(value) }
+    case .string(let value): try container.encode(value)
+    case .array(let values): try container.encode(values)
+    case .object(let members): try container.encode(members)
     }
   }
 

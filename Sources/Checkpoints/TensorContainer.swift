@@ -17,7 +17,7 @@ public struct TensorInfo: Sendable, Equatable {
   /// Why a tensor of a type that Vitrine does not know is not among a container's tensors.
   /// - Parameter type: the type as the file calls it.
   static func unreadableType(_ type: String) -> String {
-    "it is of type \(type), which Vitrine does not read; weights must be F32, F16 or BF16"
+    "it is of type \(type), which Vitrine does not read; weights must be F64, F32, F16 or BF16"
   }
 }
 

@@ -15,6 +15,8 @@ public struct EvaluationTransform: Sendable, Equatable {
   public let interpolation: Interpolation
   /// Scale, mean and deviation.
   public let normalization: Normalization
+  /// What the network is fed: 3 for red, green and blue, or 1 for grey.
+  public let channels: Int
 
   let geometry: Geometry
 
@@ -46,7 +48,7 @@ public struct EvaluationTransform: Sendable, Equatable {
 
   init(
     size: ImageSize, geometry: Geometry, interpolation: Interpolation, scaling: Normalization.Scaling,
-    mean: [Double], std: [Double]
+    mean: [Double], std: [Double], channels: Int = 3
   ) throws(TransformConfigurationError) {
     try TransformCheck.size(size, field: "input_size")
     try TransformCheck.mean(mean, field: "mean")
@@ -54,6 +56,7 @@ public struct EvaluationTransform: Sendable, Equatable {
     self.size = size
     self.geometry = geometry
     self.interpolation = interpolation
+    self.channels = channels
     normalization = Normalization(scaling: scaling, mean: mean, std: std)
     switch geometry {
     case .timm(let fraction, let mode):
@@ -90,6 +93,17 @@ public struct EvaluationTransform: Sendable, Equatable {
     return ImageSize(height: Int(height), width: Int(width))
   }
 
+  /// The same for a network of 1 or 3 channels. A mean and a deviation for three colours become their average for grey.
+  public func with(channels: Int) throws(TransformConfigurationError) -> EvaluationTransform {
+    precondition(channels == 1 || channels == 3, "a network of \(channels) channels")
+    func values(_ colors: [Double]) -> [Double] {
+      channels == 3 || Set(colors).count == 1 ? colors : Array(repeating: colors.reduce(0, +) / 3, count: 3)
+    }
+    return try EvaluationTransform(
+      size: size, geometry: geometry, interpolation: interpolation, scaling: normalization.scaling,
+      mean: values(normalization.mean), std: values(normalization.std), channels: channels)
+  }
+
   // MARK: Applying
 
   /// Resizes, crops and pads: 8 bits, of size ``size``.
@@ -102,23 +116,24 @@ public struct EvaluationTransform: Sendable, Equatable {
     let target = resizing.target(for: image.size)
     let top = centerRounding.start(ofWindow: size.height, in: target.height)
     let left = centerRounding.start(ofWindow: size.width, in: target.width)
-    return try image.resized(
+    // Grey before it is resized, as Pillow's users do.
+    return try (channels == 1 ? image.grey : image).resized(
       to: target, rows: top..<top + size.height, columns: left..<left + size.width,
       interpolation: interpolation,
       fill: fill)
   }
 
-  /// The network's input, float32 [3, height, width] of ``size``.
+  /// The network's input, float32 [``channels``, height, width] of ``size``.
   ///
   /// - Throws: what ``prepare(_:)`` throws.
   public func tensor(_ image: Image) throws(ImageError) -> [Float] {
     let pixels = try prepare(image).pixels
     let area = size.height * size.width
-    return [Float](unsafeUninitializedCapacity: 3 * area) { output, count in
+    return [Float](unsafeUninitializedCapacity: channels * area) { output, count in
       pixels.withUnsafeBufferPointer {
-        normalization.write($0, to: output.baseAddress, planeStride: area)
+        normalization.write($0, to: output.baseAddress, planeStride: area, channels: channels)
       }
-      count = 3 * area
+      count = channels * area
     }
   }
 
@@ -130,9 +145,9 @@ public struct EvaluationTransform: Sendable, Equatable {
   /// - Parameters:
   ///   - image: what ``prepare(_:)`` made.
   ///   - patchSize: height and width of a patch, at least 1.
-  ///   - output: float32 [gridHeight × gridWidth, 3 × patchHeight × patchWidth]. Patches in the order of
-  ///     reading; within a row channel, then row, then column, as a flattened convolution weight [D, 3, Ph,
-  ///     Pw] has them.
+  ///   - output: float32 [gridHeight × gridWidth, channels × patchHeight × patchWidth]. Patches in the order of
+  ///     reading; within a row channel, then row, then column, as a flattened convolution weight
+  ///     [D, channels, Ph, Pw] has them.
   /// - Precondition: `image` is of ``size``, and `output` holds exactly that many numbers.
   public func writePatches(
     ofPrepared image: Image, patchSize: ImageSize, into output: UnsafeMutableBufferPointer<Float>
@@ -142,17 +157,17 @@ public struct EvaluationTransform: Sendable, Equatable {
     let (gridHeight, gridWidth) = (size.height / patchSize.height, size.width / patchSize.width)
     let patchArea = patchSize.height * patchSize.width
     precondition(
-      output.count == gridHeight * gridWidth * 3 * patchArea,
-      "patches of \(size) are float32 [\(gridHeight * gridWidth), \(3 * patchArea)]")
+      output.count == gridHeight * gridWidth * channels * patchArea,
+      "patches of \(size) are float32 [\(gridHeight * gridWidth), \(channels * patchArea)]")
     image.pixels.withUnsafeBufferPointer { pixels in
       for y in 0..<gridHeight * patchSize.height {
         let (gridRow, patchRow) = y.quotientAndRemainder(dividingBy: patchSize.height)
         for gridColumn in 0..<gridWidth {
           let first = (y * size.width + gridColumn * patchSize.width) * 3
-          let patch = (gridRow * gridWidth + gridColumn) * 3 * patchArea + patchRow * patchSize.width
+          let patch = (gridRow * gridWidth + gridColumn) * channels * patchArea + patchRow * patchSize.width
           normalization.write(
             UnsafeBufferPointer(rebasing: pixels[first..<first + patchSize.width * 3]),
-            to: output.baseAddress.map { $0 + patch }, planeStride: patchArea)
+            to: output.baseAddress.map { $0 + patch }, planeStride: patchArea, channels: channels)
         }
       }
     }

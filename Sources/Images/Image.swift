@@ -20,6 +20,20 @@ public struct Image: Sendable, Equatable {
 
   /// Height and width.
   public var size: ImageSize { ImageSize(height: height, width: width) }
+
+  /// Luma in all three channels: Pillow's `convert("L")`, in its fixed point (ITU-R 601-2).
+  var grey: Image {
+    let grey = [UInt8](unsafeUninitializedCapacity: pixels.count) { output, count in
+      for pixel in stride(from: 0, to: pixels.count, by: 3) {
+        let luma =
+          UInt32(pixels[pixel]) * 19_595 + UInt32(pixels[pixel + 1]) * 38_470 + UInt32(pixels[pixel + 2]) * 7_471
+          + 0x8000
+        for channel in 0..<3 { output[pixel + channel] = UInt8(luma >> 16) }
+      }
+      count = pixels.count
+    }
+    return Image(width: width, height: height, pixels: grey)
+  }
 }
 
 /// Height and width in pixels, in the order in which tensors and configurations name them.

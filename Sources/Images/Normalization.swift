@@ -41,12 +41,18 @@ public struct Normalization: Sendable, Equatable {
   ///   - pixels: uint8 [count, 3].
   ///   - output: float32, where red goes; green goes `planeStride` numbers further on, blue twice as far.
   ///     Nil writes nothing.
+  ///   - channels: 3, or 1 for the first alone.
   func write(
-    _ pixels: UnsafeBufferPointer<UInt8>, to output: UnsafeMutablePointer<Float>?, planeStride: Int
+    _ pixels: UnsafeBufferPointer<UInt8>, to output: UnsafeMutablePointer<Float>?, planeStride: Int,
+    channels: Int
   ) {
     guard let pixel = pixels.baseAddress, let output else { return }
     table.withUnsafeBufferPointer { table in
       guard let red = table.baseAddress else { return }
+      guard channels == 3 else {
+        for index in 0..<pixels.count / 3 { output[index] = red[Int(pixel[3 &* index])] }
+        return
+      }
       let (green, blue) = (red + 256, red + 512)
       let (greenOutput, blueOutput) = (output + planeStride, output + 2 * planeStride)
       for index in 0..<pixels.count / 3 {

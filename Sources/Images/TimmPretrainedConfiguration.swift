@@ -62,11 +62,15 @@ extension EvaluationTransform {
   /// - Throws: ``TransformConfigurationError`` for values that timm would refuse or misunderstand.
   public init(timm configuration: TimmPretrainedConfiguration) throws(TransformConfigurationError) {
     let inputSize = configuration.inputSize ?? [3, 224, 224]
-    guard inputSize.count == 3, inputSize[0] == 3 else {
+    guard inputSize.count == 3, inputSize[0] == 3 || inputSize[0] == 1 else {
       throw TransformConfigurationError(
-        field: "input_size", value: "\(inputSize)", requirement: "[3, height, width]")
+        field: "input_size", value: "\(inputSize)", requirement: "[3, height, width], or [1, height, width] for grey")
     }
     func given<Value: Collection>(_ value: Value?) -> Value? { value.flatMap { $0.isEmpty ? nil : $0 } }
+    /// One number stands for every channel.
+    func channels(_ values: [Double]?) -> [Double]? {
+      given(values).map { $0.count == 1 ? Array(repeating: $0[0], count: 3) : $0 }
+    }
     let fraction = configuration.cropFraction ?? 0
     try self.init(
       size: ImageSize(height: inputSize[1], width: inputSize[2]),
@@ -74,7 +78,7 @@ extension EvaluationTransform {
       cropMode: TransformCheck.oneOf(given(configuration.cropMode) ?? "center", field: "crop_mode"),
       interpolation: TransformCheck.oneOf(
         given(configuration.interpolation) ?? "bicubic", field: "interpolation"),
-      mean: given(configuration.mean) ?? [0.485, 0.456, 0.406],
-      std: given(configuration.std) ?? [0.229, 0.224, 0.225])
+      mean: channels(configuration.mean) ?? [0.485, 0.456, 0.406],
+      std: channels(configuration.std) ?? [0.229, 0.224, 0.225])
   }
 }

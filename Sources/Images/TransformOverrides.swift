@@ -53,7 +53,7 @@ extension EvaluationTransform {
     return try EvaluationTransform(
       size: newSize, geometry: newGeometry, interpolation: overrides.interpolation ?? interpolation,
       scaling: normalization.scaling, mean: overrides.mean ?? normalization.mean,
-      std: overrides.std ?? normalization.std)
+      std: overrides.std ?? normalization.std, channels: channels)
   }
 }
 

@@ -11,6 +11,8 @@ public enum TokenSelection: String, CaseIterable, Sendable {
   case patches
   /// Prefix tokens (class, distillation, registers), then patches.
   case all
+  /// What the model itself makes of the tokens: the head's input, or the image embedding of a CLIP.
+  case pooled
 
   /// The shape of one image's features.
   public func shape(_ model: VisionTransformer) -> [Int] {
@@ -19,7 +21,15 @@ public enum TokenSelection: String, CaseIterable, Sendable {
     case .classToken, .mean: return [dim]
     case .patches: return [model.numTokens - model.configuration.numPrefixTokens, dim]
     case .all: return [model.numTokens, dim]
+    case .pooled: return [model.configuration.projectionDim ?? model.configuration.featureDim]
     }
+  }
+
+  /// What is meant where nobody says: what the model was trained to make of an image, as far as there is such a thing.
+  public static func standard(_ model: VisionTransformer) -> TokenSelection {
+    let configuration = model.configuration
+    if configuration.projectionDim != nil || configuration.globalPool == .attention { return .pooled }
+    return configuration.hasClassToken ? .classToken : .mean
   }
 }
 
@@ -29,29 +39,25 @@ extension InferenceSession {
     run(.images(images)) { output in
       images.indices.map { index in
         guard let logits = output.logits else { return nil }
-        let row = logits[index..<index + 1, 0..<logits.columns]
-        return Elements.allFinite(row) ? Array(row.row(0)) : nil
+        return finite(logits[index..<index + 1, 0..<logits.columns])
       }
     }
   }
 
   /// The features of each image, as `selection.shape` has them; nil where they are not finite.
-  /// - Parameter layer: block after which to read; nil for the end, after the final norm.
+  /// - Parameter layer: block after which to read, not with `pooled`; nil for the end, after the final norm.
   public func embeddings(of images: [Image], _ selection: TokenSelection, layer: Int?) -> [[Float]?] {
     if let layer {
-      run(.images(images), upTo: layer) { tokens in select(selection, from: tokens, count: images.count) }
-    } else {
-      run(.images(images)) { output in
-        // Where the norm comes behind the pool (`fc_norm`), the pooled features are the normed mean.
-        let isNormedMean = model.configuration.hasFeatureNorm && model.configuration.globalPool == .average
-        guard selection == .mean, isNormedMean else {
-          return select(selection, from: output.tokens, count: images.count)
-        }
-        return images.indices.map { index in
-          let row = output.features[index..<index + 1, 0..<output.features.columns]
-          return Elements.allFinite(row) ? Array(row.row(0)) : nil
-        }
+      return run(.images(images), upTo: layer) { tokens in select(selection, from: tokens, count: images.count) }
+    }
+    return run(.images(images)) { output in
+      // Where the norm comes behind the pool (`fc_norm`), the pooled features are the normed mean.
+      let isNormedMean = model.configuration.hasFeatureNorm && model.configuration.globalPool == .average
+      if selection == .pooled || selection == .mean && isNormedMean {
+        let features = output.embeddings ?? output.features
+        return images.indices.map { finite(features[$0..<$0 + 1, 0..<features.columns]) }
       }
+      return select(selection, from: output.tokens, count: images.count)
     }
   }
 
@@ -63,13 +69,17 @@ extension InferenceSession {
         switch selection {
         case .classToken: rows.lowerBound..<rows.lowerBound + 1
         case .mean, .patches: rows.lowerBound + numPrefix..<rows.upperBound
-        case .all: rows
+        case .all, .pooled: rows
         }
       let selected = tokens[range, 0..<tokens.columns]
-      guard Elements.allFinite(selected) else { return nil }
-      return selection == .mean
-        ? Pooling.average(selected) : (0..<selected.rows).flatMap { Array(selected.row($0)) }
+      guard selection == .mean else { return finite(selected) }
+      return Elements.allFinite(selected) ? Pooling.average(selected) : nil
     }
+  }
+
+  /// The elements, row after row; nil where one is not finite.
+  private func finite(_ matrix: MatrixView) -> [Float]? {
+    Elements.allFinite(matrix) ? (0..<matrix.rows).flatMap { Array(matrix.row($0)) } : nil
   }
 }
 

@@ -51,7 +51,8 @@ public final class VisionTransformer: Sendable {
     }
   }
 
-  /// Loads a model: reads the architecture, checks every tensor, maps the weights.
+  /// Opens a model: reads the architecture, checks every tensor's type and shape, maps the weights. Weights that can be used where
+  /// they lie are not read yet: `checkWeights` does that.
   /// - Throws: `CheckpointError`, `ModelError` or `TransformConfigurationError` with the path and the tensor or field.
   public init(_ checkpoint: Checkpoint, options: Options = Options()) throws {
     let tensors = try NamedTensors(checkpoint.container, path: checkpoint.path)
@@ -60,10 +61,14 @@ public final class VisionTransformer: Sendable {
       checkpoint: checkpoint, tensors: tensors, architecture: options.architecture)
     let configuration = try reader.read()
     self.configuration = configuration
+    let named = options.architecture ?? checkpoint.configuration?["architecture"]?.string
+    family =
+      named.map { "timm's \($0)" } ?? checkpoint.configuration?["model_type"]?.string.map { "transformers' \($0)" }
+      ?? reader.likeness.map { "like timm's \($0.name)" }
     path = checkpoint.path
     let preprocessing = try Preprocessing(
       checkpoint, library: tensors.scheme.library, configuration: configuration,
-      architecture: options.architecture)
+      architecture: options.architecture, likeness: reader.likeness)
     transform = try preprocessing.transform.applying(options.transform)
     warnings = reader.warnings + [preprocessing.warning].compactMap { $0 }
     guard let grid = configuration.grid(for: transform.size) else {
@@ -73,9 +78,11 @@ public final class VisionTransformer: Sendable {
     configurationFiles = [checkpoint.configurationPath, checkpoint.preprocessorConfigurationPath]
     let parameters = try Parameters(tensors, configuration: configuration)
     self.parameters = parameters
-    patchPositions = PositionEmbedding.resample(
-      parameters.patchPositions, dim: configuration.embedDim, from: configuration.gridSize, to: grid,
-      method: configuration.positionResampling)
+    patchPositions =
+      configuration.hasPositions
+      ? PositionEmbedding.resample(
+        parameters.patchPositions, dim: configuration.embedDim, from: configuration.gridSize, to: grid,
+        method: configuration.positionResampling) : []
     switch options.labels {
     case .none: labels = nil
     case .file(let file):
@@ -87,6 +94,19 @@ public final class VisionTransformer: Sendable {
     }
   }
 
+  /// Reads every weight once, before results are made of them.
+  /// - Throws: `CheckpointError.nonFinite` where one is NaN or infinite.
+  public func checkWeights() throws(CheckpointError) { try parameters.checkFinite() }
+
+  /// What the architecture is called: timm's name, or transformers' model type; where neither is known, the architecture of timm that the
+  /// tensors are like.
+  public let family: String?
+
+  /// Names of the file's tensors that no result depends on, sorted.
+  public var unusedTensors: [String] {
+    tensors.container.tensors.keys.filter { !parameters.tensorNames.contains($0) }.sorted()
+  }
+
   /// Number of parameters of the forward pass.
   public var parameterCount: Int { parameters.count }
 
@@ -96,10 +116,13 @@ public final class VisionTransformer: Sendable {
   ///   - workers: sessions that run at the same time.
   public func scratchBytes(batchSize: Int, workers: Int) -> Double {
     let (rows, d) = (Double(batchSize * numTokens), Double(configuration.embedDim))
-    // The residual stream; beside it normed tokens and what is widest: qkv or the MLP's hidden layer.
-    let layers = rows * (2 * d + max(3 * d, Double(configuration.mlpDim)))
-    let patches = Double(grid.height * grid.width * configuration.patchDim)
-    return 2 * 4 * Double(workers) * (layers + patches)
+    let hidden = Double(configuration.mlpDim) * (configuration.gatedMLP ? 2 : 1)
+    // The residual stream; beside it normed tokens, what is widest of qkv with the heads and the MLP's hidden layer, and a branch.
+    let layers = rows * (3 * d + max(4 * d, hidden) + (configuration.layerScale ? d : 0))
+    let pixels = Double(transform.size.height * transform.size.width)
+    // A stem works on maps of a quarter of the pixels in 64 channels, later of a sixteenth in 256: input, output and two between.
+    let embedding = configuration.stem == nil ? Double(configuration.inChannels) * pixels : 48 * pixels
+    return 2 * 4 * Double(workers) * (layers + embedding)
   }
 
   /// - Throws: `ModelError.memory` where sessions would take more memory than the machine has.

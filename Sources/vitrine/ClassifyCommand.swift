@@ -74,6 +74,7 @@ struct Classify: ParsableCommand {
     let model = try self.model.load(
       labels: labels.map { .file($0.path) } ?? .checkpoint, terminal: terminal)
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
+    try model.checkWeights()
 
     try self.model.checkOutputs([outputFile, logits?.path], model, inputs: options.paths)
     let (format, names) = (resultFormat, model.labels)

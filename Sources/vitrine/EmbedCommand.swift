@@ -8,7 +8,7 @@ struct Embed: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write the features of images as a numpy array.",
     discussion: """
-      The array is float32 with one row an image, in the order of the inputs: [images, D] for class and mean, \
+      The array is float32 with one row an image, in the order of the inputs: [images, D] for class, mean and pooled, \
       [images, tokens, D] for patches and all. An image that cannot be read gets a row of NaN, and the exit status is 2.
       """)
 
@@ -21,8 +21,9 @@ struct Embed: ParsableCommand {
   @Option(
     name: .long,
     help: """
-      class: the class token; mean: the mean of the patches; patches: each patch; all: prefix tokens, then patches \
-      (default: class, or mean where there is no class token).
+      class: the class token; mean: the mean of the patches; patches: each patch; all: prefix tokens, then patches; \
+      pooled: what the head reads, or the image embedding of a CLIP (default: class; mean where there is no class token; \
+      pooled of CLIP and SigLIP).
       """)
   var tokens: TokenSelection?
 
@@ -43,7 +44,12 @@ struct Embed: ParsableCommand {
     let cancellation = Signals.install()
     let model = try self.model.load(terminal: terminal)
     let layer = try self.layer.map { try resolve($0, depth: model.configuration.depth) }
-    let selection = tokens ?? (model.configuration.hasClassToken ? .classToken : .mean)
+    try model.checkWeights()
+    let standard = TokenSelection.standard(model)
+    let selection = tokens ?? (layer != nil && standard == .pooled ? (model.configuration.hasClassToken ? .classToken : .mean) : standard)
+    guard layer == nil || selection != .pooled else {
+      throw ValidationError("--tokens pooled is what follows the last block; leave out --layer")
+    }
     guard selection != .classToken || model.configuration.hasClassToken else {
       throw ModelError.noClassToken(path: model.path)
     }

@@ -16,6 +16,9 @@ struct ModelReport: Encodable {
   let container: String
   let naming: String
   let prefix: String
+  /// The part of a training checkpoint that the weights are from; nil where there is but one.
+  let stateDictionary: String?
+  let family: String?
   let architecture: ViTConfiguration
   let tokens: Int
   let parameters: Int
@@ -26,7 +29,7 @@ struct ModelReport: Encodable {
   let kernels: String
   let blas: String
   let tensors: [TensorReport]
-  let ignoredTensors: [String]
+  let unusedTensors: [String]
 
   struct PreprocessingReport: Encodable {
     let size: ImageSize
@@ -48,10 +51,12 @@ struct ModelReport: Encodable {
     container = source.container.format
     naming = source.scheme.library.rawValue
     prefix = source.prefix
+    stateDictionary = source.container.metadata["state dictionary"]
+    family = model.family
     architecture = model.configuration
     tokens = model.numTokens
     parameters = model.parameterCount
-    gflops = (model.configuration.gflops(grid: model.grid) * 1000).rounded() / 1000
+    gflops = (model.gflops * 1000).rounded() / 1000
     tensors = source.container.tensors.values.sorted { $0.name < $1.name }.map {
       TensorReport(name: $0.name, type: $0.type.rawValue, shape: $0.shape)
     }
@@ -63,7 +68,7 @@ struct ModelReport: Encodable {
     labels = model.labels?.count
     kernels = KernelVariant.active.rawValue
     blas = BLAS.description
-    ignoredTensors = source.ignored
+    unusedTensors = model.unusedTensors
   }
 
   var json: String {
@@ -74,45 +79,27 @@ struct ModelReport: Encodable {
   }
 
   func text(listsTensors: Bool) -> String {
-    let a = architecture
-    var extras: [String] = []
-    if a.hasClassToken { extras.append("class token") }
-    if a.hasDistillationToken { extras.append("distillation token") }
-    if a.numRegisterTokens > 0 { extras.append("\(a.numRegisterTokens) registers") }
-    if a.layerScale { extras.append("layer scale") }
-    if !a.qkvBias { extras.append("no qkv bias") }
-    let grid =
-      "\(preprocessing.size.height / a.patchSize.height)x\(preprocessing.size.width / a.patchSize.width)"
-    let head =
-      a.numClasses == 0
-      ? "none (features only)"
-      : "\(a.numClasses) classes from pool \"\(a.globalPool.rawValue)\", \(labels == nil ? "without" : "with") labels"
     var rows = [
       ("path", path),
       ("file", "\(container), \(precision.joined(separator: " and ")), \(tensors.count) tensors"),
-      ("names", prefix.isEmpty ? naming : "\(naming), prefix \"\(prefix)\""),
-      (
-        "network",
-        "\(a.embedDim) wide, \(a.depth) deep, \(a.numHeads) heads of \(a.headDim), MLP \(a.mlpDim), "
-          + "LayerNorm epsilon \(a.layerNormEpsilon)"
-      ),
-      (
-        "patches",
-        "\(a.patchSize) pixels, positions for a grid of \(a.gridSize), resampled \(a.positionResampling == .bicubic ? "bicubic" : "bicubic, antialiased")"
-      ),
-      ("tokens", "\(tokens): \(grid) patches" + extras.map { ", \($0)" }.joined()),
-      ("head", head),
+    ]
+    if let stateDictionary { rows.append(("weights", "under \"\(stateDictionary)\"")) }
+    rows.append(("names", prefix.isEmpty ? naming : "\(naming), prefix \"\(prefix)\""))
+    if let family { rows.append(("family", family)) }
+    rows += [
+      ("network", network), ("patches", patches), ("tokens", tokenSummary), ("head", head),
       ("parameters", "\(Self.rounded(Double(parameters) / 1e6)) million"),
       ("arithmetic", "\(Self.rounded(gflops)) GFLOP an image"),
       (
         "input",
-        "\(preprocessing.size) pixels: \(preprocessing.resize), \(preprocessing.interpolation.rawValue)"
+        "\(preprocessing.size) pixels\(architecture.inChannels == 1 ? ", grey" : ""): \(preprocessing.resize), "
+          + preprocessing.interpolation.rawValue
       ),
       ("mean, std", "\(preprocessing.mean), \(preprocessing.std)"),
       ("kernels", "\(kernels); \(blas)"),
     ]
-    if !ignoredTensors.isEmpty { rows.append(("not needed", ignoredTensors.joined(separator: ", "))) }
-    let width = rows.map(\.0.count).max() ?? 0
+    if !unusedTensors.isEmpty { rows.append(("not used", unusedTensors.joined(separator: ", "))) }
+    let width = rows.map { $0.0.count }.max() ?? 0
     var lines = rows.map { name, value in
       name + String(repeating: " ", count: width + 2 - name.count) + value.visible
     }
@@ -120,6 +107,52 @@ struct ModelReport: Encodable {
       lines += [""] + tensors.map { "\($0.name.visible)  \($0.type)  \($0.shape)" }
     }
     return lines.joined(separator: "\n")
+  }
+
+  private var network: String {
+    let a = architecture
+    var parts = ["\(a.embedDim) wide", "\(a.depth) deep", "\(a.numHeads) heads of \(a.headDim)"]
+    parts.append("\(a.gatedMLP ? "gated MLP" : "MLP") \(a.mlpDim) with \(a.activation.rawValue)")
+    parts.append("\(a.norm == .layerNorm ? "LayerNorm" : "RMSNorm") epsilon \(a.normEpsilon)")
+    if let stem = a.stem {
+      let depths = stem.depths.map(String.init).joined(separator: ", ")
+      parts.append("ResNet-V2 in front\(depths.isEmpty ? " (stem alone)" : ", \(depths) units")")
+    }
+    if a.block != .preNorm { parts.append("\(a.block.rawValue) blocks") }
+    if let branches = a.numBranches { parts.append("\(branches) branches a block") }
+    if a.differentialAttention { parts.append("differential attention") }
+    if a.queryKeyNorm { parts.append("query and key norms") }
+    if a.hasPreNorm { parts.append("norm before the blocks") }
+    if a.layerScale { parts.append("layer scale") }
+    if !a.qkvBias { parts.append("no qkv bias") }
+    return parts.joined(separator: ", ")
+  }
+
+  private var patches: String {
+    let a = architecture
+    guard a.hasPositions else { return "\(a.patchSize) pixels, no position embeddings" }
+    return "\(a.patchSize) pixels, positions for a grid of \(a.gridSize), resampled \(a.positionResampling.rawValue)"
+  }
+
+  private var tokenSummary: String {
+    let a = architecture
+    let grid =
+      "\(preprocessing.size.height / a.patchSize.height)x\(preprocessing.size.width / a.patchSize.width)"
+    var parts = ["\(tokens): \(grid) patches"]
+    if a.hasClassToken { parts.append("class token") }
+    if a.hasDistillationToken { parts.append("distillation token") }
+    if a.numRegisterTokens > 0 { parts.append("\(a.numRegisterTokens) registers") }
+    return parts.joined(separator: ", ")
+  }
+
+  private var head: String {
+    let a = architecture
+    let pool = "pool \"\(a.globalPool.rawValue)\""
+    if let width = a.projectionDim { return "an image embedding of \(width) from \(pool)" }
+    guard a.numClasses > 0 else { return "none (features only), \(pool)" }
+    let labels = labels == nil ? "without" : "with"
+    let layer = a.representationDim.map { ", representation layer of \($0)" } ?? ""
+    return "\(a.numClasses) classes from \(pool)\(layer), \(labels) labels"
   }
 
   /// Three significant places are enough to read.

@@ -5,7 +5,7 @@ import SystemPackage
 
 struct Preprocess: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Write exactly what the network is fed: float32 [3, height, width].")
+    abstract: "Write exactly what the network is fed: float32 [3, height, width], or [1, height, width] for grey.")
 
   @Argument(help: ArgumentHelp("The image.", valueName: "image"))
   var image: PathArgument
@@ -26,7 +26,7 @@ struct Preprocess: ParsableCommand {
       throw ImageFailure(path: image.path.string, error: error)
     }
     let size = model.transform.size
-    try NumpyFile.write(tensor, shape: [3, size.height, size.width], to: output.path)
+    try NumpyFile.write(tensor, shape: [model.transform.channels, size.height, size.width], to: output.path)
   }
 }
 

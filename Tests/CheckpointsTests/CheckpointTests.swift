@@ -103,7 +103,7 @@ import Testing
     #expect(tensors.scheme.library == .huggingFaceViT)
     #expect(tensors.unexpected.isEmpty)
     #expect(
-      tensors.sources(of: "blocks.0.attn.qkv.weight")?.map(\.name)
+      tensors.parts(of: "blocks.0.attn.qkv.weight")?.map { $0.tensor.name }
         == ["q", "k", "v"].map { "vit.layers.0.attention.\($0)_proj.weight" })
   }
 

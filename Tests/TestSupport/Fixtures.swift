@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import SystemPackage
 
 /// What `scripts/reference` made, and folders for what tests make.
@@ -8,6 +9,15 @@ public enum Fixtures {
   public static let models = folder.appending("models")
   /// The project's own folder.
   public static let project = folder.removingLastComponent().removingLastComponent()
+
+  /// A model of the fixtures: the folder where it has a configuration, else the one checkpoint in it.
+  public static func checkpoint(_ name: String) throws -> Checkpoint {
+    let folder = models.appending(name)
+    let files = try FileManager.default.contentsOfDirectory(atPath: folder.string)
+    let checkpoints = files.filter { !$0.hasPrefix("expected") && !$0.hasSuffix(".json") }
+    guard !files.contains("config.json"), checkpoints.count == 1 else { return try Checkpoint(folder) }
+    return try Checkpoint(folder.appending(checkpoints[0]))
+  }
 
   /// The float32 tensors of a safetensors file.
   public static func tensors(_ path: FilePath) throws -> [String: [Float]] {

@@ -37,7 +37,9 @@ import VisionTransformer
       let folder = try folder.get()
       try folder.write(SafetensorsWriter.file(tensors), to: "model.safetensors")
       try folder.write(configuration, to: "config.json")
-      return try VisionTransformer(Checkpoint(folder.path), options: options)
+      let model = try VisionTransformer(Checkpoint(folder.path), options: options)
+      try model.checkWeights()
+      return model
     }
 
     func message(_ options: VisionTransformer.Options = .init()) throws -> String {
@@ -179,7 +181,7 @@ import VisionTransformer
     let file = try folder.copy(
       Fixtures.models.appending("hf-vit").appending("model.safetensors"), to: "alone.safetensors")
     let model = try VisionTransformer(Checkpoint(file))
-    #expect(model.configuration.layerNormEpsilon == 1e-12)
+    #expect(model.configuration.normEpsilon == 1e-12)
     #expect(
       model.transform.interpolation == .bilinear && model.transform.normalization.mean == [0.5, 0.5, 0.5])
     #expect(model.warnings.count == 2)

@@ -3,18 +3,18 @@ import Images
 /// Cuts a tensor of pixels into patches.
 enum PatchRows {
   /// - Parameters:
-  ///   - tensor: float32 [3, size.height, size.width], size a multiple of the patch.
-  ///   - output: receives [patches, 3 * P * P]: patches in the order of reading, within a row channel, then row, then column.
+  ///   - tensor: float32 [channels, size.height, size.width], size a multiple of the patch.
+  ///   - output: receives [patches, channels * P * P]: patches in the order of reading, within a row channel, then row, then column.
   static func write(
-    _ tensor: [Float], size: ImageSize, patchSize: ImageSize, into output: UnsafeMutableBufferPointer<Float>
+    _ tensor: [Float], channels: Int, size: ImageSize, patchSize: ImageSize, into output: UnsafeMutableBufferPointer<Float>
   ) {
     precondition(
-      tensor.count == 3 * size.height * size.width && output.count == tensor.count,
+      tensor.count == channels * size.height * size.width && output.count == tensor.count,
       "a tensor of \(tensor.count) floats is no image of \(size) pixels")
     var target = 0
     for gridRow in 0..<size.height / patchSize.height {
       for gridColumn in 0..<size.width / patchSize.width {
-        for channel in 0..<3 {
+        for channel in 0..<channels {
           for row in 0..<patchSize.height {
             let line = channel * size.height + gridRow * patchSize.height + row
             let start = line * size.width + gridColumn * patchSize.width

@@ -2,8 +2,8 @@ import Images
 
 /// Resamples position embeddings from the grid for which they were trained to another one.
 ///
-/// The arithmetic is that of PyTorch's `upsample_bicubic2d` and `_upsample_bicubic2d_aa` without aligned corners: a separable
-/// cubic convolution (Keys, 1981) with a = -0.75, and with a = -0.5 and the support widened by the reduction where antialiased.
+/// The arithmetic is that of PyTorch's `upsample_bicubic2d`, `_upsample_bicubic2d_aa` and `upsample_bilinear2d`: separable; the cubic
+/// convolution (Keys, 1981) with a = -0.75, and with a = -0.5 and the support widened by the reduction where antialiased.
 struct PositionEmbedding {
   /// The weights with which samples of one axis make up a sample of the new axis.
   struct Tap: Equatable {
@@ -44,11 +44,19 @@ struct PositionEmbedding {
 
   /// One tap list for each of `newCount` samples of an axis that has `count`.
   static func taps(from count: Int, to newCount: Int, method: PositionResampling) -> [Tap] {
+    // The distance between two new samples, in old ones.
     let scale = Float(count) / Float(newCount)
+    let cornerScale = newCount > 1 ? Float(count - 1) / Float(newCount - 1) : 0
     return (0..<newCount).map { index in
-      switch method {
+      let center = Float(index) + 0.5
+      return switch method {
       case .bicubicAntialiased: antialiasedTap(index, scale: scale, count: count)
-      case .bicubic: plainTap(index, scale: scale, count: count)
+      case .bicubic: cubicTap(at: scale * center - 0.5, count: count)
+      // F.interpolate takes the scale from the factor that it was given, not from the sizes.
+      case .bicubicOffset: cubicTap(at: Float(1 / ((Double(newCount) + 0.1) / Double(count))) * center - 0.5, count: count)
+      case .bicubicCorners: cubicTap(at: cornerScale * Float(index), count: count)
+      case .bilinear: linearTap(at: max(scale * center - 0.5, 0), count: count)
+      case .bilinearCorners: linearTap(at: cornerScale * Float(index), count: count)
       }
     }
   }
@@ -66,13 +74,19 @@ struct PositionEmbedding {
   }
 
   /// PyTorch's `upsample_bicubic2d`: four samples, the edge repeated.
-  private static func plainTap(_ index: Int, scale: Float, count: Int) -> Tap {
-    let position = scale * (Float(index) + 0.5) - 0.5
+  private static func cubicTap(at position: Float, count: Int) -> Tap {
     let origin = position.rounded(.down)
     let offsets = -1...2
     return Tap(
       indices: offsets.map { min(max(Int(origin) + $0, 0), count - 1) },
       weights: offsets.map { cubic(position - origin - Float($0), a: -0.75) })
+  }
+
+  /// PyTorch's `upsample_bilinear2d`, and a spline of order 1: two samples, the edge repeated.
+  private static func linearTap(at position: Float, count: Int) -> Tap {
+    let origin = min(Int(position), count - 1)
+    let fraction = min(max(position - Float(origin), 0), 1)
+    return Tap(indices: [origin, min(origin + 1, count - 1)], weights: [1 - fraction, fraction])
   }
 
   /// Keys' cubic convolution kernel.

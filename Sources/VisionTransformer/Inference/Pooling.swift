@@ -32,6 +32,8 @@ public enum Pooling {
         maximum(patches, into: largest)
         for column in 0..<dim { features[column] = (features[column] + largest[column]) / 2 }
       }
+    case .attention, .refinement:
+      preconditionFailure("attention pooling has weights or heads of its own")
     case .tokenAndAverage:
       _ = features.update(fromContentsOf: classToken)
       average(patches, into: UnsafeMutableBufferPointer(rebasing: features[dim..<2 * dim]))

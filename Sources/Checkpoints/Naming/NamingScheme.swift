@@ -1,0 +1,161 @@
+/// How one library names the tensors of a Vision Transformer, as a table from timm's names to its own.
+///
+/// timm's names are the ones that the rest of Vitrine uses; nothing above these tables knows a foreign name. Names are relative to
+/// a prefix (`vit.`, `module.`, `opt/target/`, ...) that is found, not listed.
+public struct NamingScheme: Sendable {
+  /// The libraries whose names are known, as they are called in messages.
+  public enum Library: String, Sendable, CaseIterable {
+    case timm
+    case huggingFaceViT = "Hugging Face ViT"
+    case huggingFaceDINOv2 = "Hugging Face DINOv2"
+    case huggingFaceCLIP = "Hugging Face CLIP"
+    case huggingFaceSigLIP = "Hugging Face SigLIP"
+    case torchvision
+    case pyTorchPretrainedViT = "pytorch_pretrained_vit"
+    case dinov2 = "DINOv2"
+    case google = "Google ViT"
+    case bigVision = "big_vision"
+    case clip = "CLIP"
+  }
+
+  public let library: Library
+  let rules: [Rule]
+  /// Names of which one must be there, where another library's names are otherwise the same; empty where none is needed.
+  let signature: [NamePattern]
+  /// Whether layers may stand outside the prefix that the embeddings have.
+  let mixesPrefixes: Bool
+  /// Names of tensors that the library saves, but that no result depends on. A `*` stands for anything.
+  let harmless: [String]
+  /// The rules by the key of each of their names.
+  let index: [String: [Place]]
+
+  /// Where one of timm's tensors comes from.
+  struct Rule: Sendable {
+    /// timm's name, with `#` for the index of a block, or of a stage and a block.
+    let canonical: String
+    /// The alternatives, each a list of tensors whose rows are stacked.
+    var alternatives: [[Source]]
+  }
+
+  /// A tensor in the file: its name and the layout of its elements.
+  struct Source: Sendable, ExpressibleByStringLiteral {
+    let pattern: NamePattern
+    let layout: TensorLayout
+    /// Which of several equal shares of the rows it is that is meant.
+    let share: TensorPart.Share?
+
+    init(_ pattern: String, _ layout: TensorLayout = .asIs, share: TensorPart.Share? = nil) {
+      self.pattern = NamePattern(pattern)
+      self.layout = layout
+      self.share = share
+    }
+
+    init(stringLiteral value: String) { self.init(value) }
+  }
+
+  /// A source by its position in the table.
+  struct Place: Sendable {
+    let rule: Int
+    let alternative: Int
+    let part: Int
+  }
+
+  init(
+    _ library: Library, signature: [String] = [], harmless: [String] = [], mixesPrefixes: Bool = false,
+    rules: [[Rule]]
+  ) {
+    self.library = library
+    // A tensor may be listed several times, each time with other names.
+    var merged: [Rule] = []
+    var positions: [String: Int] = [:]
+    for rule in rules.joined() {
+      if let position = positions[rule.canonical] {
+        merged[position].alternatives += rule.alternatives
+      } else {
+        positions[rule.canonical] = merged.count
+        merged.append(rule)
+      }
+    }
+    self.rules = merged
+    self.signature = signature.map(NamePattern.init)
+    self.harmless = harmless
+    self.mixesPrefixes = mixesPrefixes
+    var index: [String: [Place]] = [:]
+    for (ruleIndex, rule) in merged.enumerated() {
+      for (alternativeIndex, alternative) in rule.alternatives.enumerated() {
+        for (partIndex, source) in alternative.enumerated() {
+          index[source.pattern.key, default: []].append(
+            Place(rule: ruleIndex, alternative: alternativeIndex, part: partIndex))
+        }
+      }
+    }
+    self.index = index
+  }
+
+  /// Every scheme that is recognised.
+  public static let all: [NamingScheme] = [
+    dinov2, timm, huggingFaceViT, huggingFaceDINOv2, huggingFaceCLIP, huggingFaceSigLIP, torchvision,
+    pyTorchPretrainedViT, google, bigVision, clip,
+  ]
+
+  /// The libraries, for messages.
+  static let libraries = Library.allCases.map(\.rawValue).joined(separator: ", ")
+
+  /// The anchor of a scheme: a model without it is no Vision Transformer.
+  static let anchor = "patch_embed.proj.weight"
+
+  /// The names of the patch projection.
+  var anchors: [String] {
+    rules.filter { $0.canonical == Self.anchor }.flatMap(\.alternatives).compactMap { $0.first?.pattern.text }
+  }
+
+  /// Whether a name, relative to the prefix or one that encloses it, is known to be harmless.
+  func isHarmless(_ name: String) -> Bool {
+    harmless.contains { pattern in
+      guard let star = pattern.firstIndex(of: "*") else { return pattern == name }
+      let (head, tail) = (pattern[..<star], pattern[pattern.index(after: star)...])
+      return name.count >= head.count + tail.count && name.hasPrefix(head) && name.hasSuffix(tail)
+    }
+  }
+}
+
+/// How the elements of a tensor in the file lie, compared with PyTorch's layout.
+public enum TensorLayout: Sendable, Equatable {
+  case asIs
+  /// A dense layer as JAX has it: [inputs, outputs].
+  case dense
+  /// A convolution as JAX has it: [height, width, inputs, outputs].
+  case convolution
+  /// A projection into heads: [inputs, heads, head size].
+  case intoHeads
+  /// A projection out of heads: [heads, head size, outputs].
+  case outOfHeads
+  /// A vector with axes of its own for nothing or for heads.
+  case flat
+}
+
+extension NamingScheme.Rule {
+  /// One tensor with one or several names.
+  static func tensor(_ canonical: String, _ names: NamingScheme.Source...) -> [Self] {
+    [Self(canonical: canonical, alternatives: names.map { [$0] })]
+  }
+
+  /// One tensor whose rows the file keeps in several.
+  static func stacked(_ canonical: String, _ parts: [[NamingScheme.Source]]) -> [Self] {
+    [Self(canonical: canonical, alternatives: parts)]
+  }
+
+  /// A layer's `.weight` and `.bias`, each named alike.
+  static func layer(_ canonical: String, _ names: String...) -> [Self] {
+    layer(canonical, stacking: names.map { [$0] })
+  }
+
+  /// A layer's `.weight` and `.bias`; each alternative a list of layers whose rows are stacked.
+  static func layer(_ canonical: String, stacking alternatives: [[String]]) -> [Self] {
+    ["weight", "bias"].map { part in
+      Self(
+        canonical: "\(canonical).\(part)",
+        alternatives: alternatives.map { $0.map { NamingScheme.Source("\($0).\(part)") } })
+    }
+  }
+}

@@ -1,0 +1,251 @@
+import Checkpoints
+import Images
+import SystemPackage
+
+/// Finds out a checkpoint's architecture: shapes tell most; `config.json`, the architecture's name, timm's table or the library's
+/// conventions tell the rest, in this order. Where two of them speak they must agree.
+struct ConfigurationReader {
+  let checkpoint: Checkpoint
+  let tensors: NamedTensors
+  /// The name given by the user; it overrules `config.json`.
+  let architecture: String?
+  /// What had to be assumed, for the user to know.
+  private(set) var warnings: [String] = []
+  /// The entry of timm's table that the tensors were found to be like, where nothing names the architecture.
+  private(set) var likeness: TimmArchitectures.Entry?
+
+  init(checkpoint: Checkpoint, tensors: NamedTensors, architecture: String?) {
+    self.checkpoint = checkpoint
+    self.tensors = tensors
+    self.architecture = architecture
+  }
+
+  /// - Throws: `ModelError` and `CheckpointError`.
+  mutating func read() throws -> ViTConfiguration {
+    guard tensors.unexpected.isEmpty else {
+      throw CheckpointError.unexpectedTensors(path: checkpoint.path, tensors: tensors.unexpected)
+    }
+    let facts = try TensorFacts(tensors)
+    var declared = try declaration(facts)
+    try complete(&declared, facts)
+
+    let patchSize = ImageSize(
+      height: facts.projectionSize.height * (facts.stem?.stride ?? 1),
+      width: facts.projectionSize.width * (facts.stem?.stride ?? 1))
+    let numPrefixTokens =
+      (facts.hasClassToken ? 1 : 0) + (facts.hasDistillationToken ? 1 : 0) + facts.numRegisterTokens
+    let (grid, numPositioned) = try positionGrid(
+      positions: facts.positions, numPrefixTokens: numPrefixTokens, declared: declared, patchSize: patchSize)
+    if facts.hasDistillationHead, !facts.hasDistillationToken { throw tensors.missing("dist_token") }
+    if facts.hasDistillationToken, !facts.hasClassToken { throw tensors.missing("cls_token") }
+    // transformers' classifiers of DeiT may read the class token alone.
+    if tensors.scheme.library == .timm, facts.hasDistillationToken, facts.headShape != nil, !facts.hasDistillationHead {
+      throw tensors.missing("head_dist.weight")
+    }
+    if declared.hasFinalNorm, !facts.hasNorm, !facts.hasFeatureNorm { throw tensors.missing("norm.weight") }
+    let configuration = ViTConfiguration(
+      inChannels: facts.inChannels, patchSize: patchSize, gridSize: grid, stem: facts.stem,
+      embedDim: facts.embedDim, depth: facts.depth, numHeads: try numHeads(declared, facts),
+      mlpDim: facts.mlpDim, numClasses: facts.headShape?[0] ?? 0,
+      norm: declared.norm ?? (facts.normBias ? .layerNorm : .rmsNorm), normEpsilon: declared.normEpsilon,
+      activation: declared.activation ?? (facts.gatedMLP ? .silu : .gelu), block: try block(declared, facts), numBranches: facts.numBranches,
+      gatedMLP: facts.gatedMLP, differentialAttention: facts.differentialAttention,
+      hasClassToken: facts.hasClassToken, hasDistillationToken: facts.hasDistillationToken,
+      numRegisterTokens: facts.numRegisterTokens, hasPositions: facts.positions != nil,
+      numPositionedPrefixTokens: numPositioned, qkvBias: facts.qkvBias, layerScale: facts.layerScale,
+      queryKeyNorm: facts.queryKeyNorm, hasPatchNorm: facts.hasPatchNorm, hasPreNorm: facts.hasPreNorm,
+      globalPool: try globalPool(declared, facts), poolsPrefixTokens: declared.poolsPrefixTokens,
+      hasNorm: facts.hasNorm, hasFeatureNorm: facts.hasFeatureNorm, representationDim: facts.representationDim,
+      representationPrecedesNorm: facts.representationDim != nil && tensors.scheme.library == .pyTorchPretrainedViT,
+      hasDistillationHead: facts.hasDistillationHead, projectionDim: facts.projectionDim,
+      positionResampling: declared.positionResampling)
+    try checkAgreement(declared, facts)
+    return configuration
+  }
+
+  // MARK: What is declared
+
+  /// A name given by the user takes the place of the one in the configuration; all else that the checkpoint says still holds.
+  private func declaration(_ facts: TensorFacts) throws -> Declared {
+    let configuration = checkpoint.configuration
+    let conventions = tensors.scheme.library.conventions(tensors)
+    let name = configuration?["architecture"]?.string
+    if let name = architecture ?? name, configuration == nil || configuration?["architecture"]?.string != nil {
+      var declared = try TimmDeclaration(
+        path: checkpoint.configurationPath, configuration: configuration, architecture: name
+      ).read()
+      // Names of another library come with its habits.
+      if tensors.scheme.library != .timm {
+        declared.positionResampling = conventions.positionResampling
+        declared.normEpsilon = conventions.normEpsilon
+        if tensors.scheme.library == .huggingFaceViT || facts.headShape == nil { declared.globalPool = nil }
+        declared.hasFeatureNorm = nil
+      }
+      return declared
+    }
+    guard let configuration else { return conventions }
+    var declared = try HuggingFaceDeclaration(
+      path: checkpoint.configurationPath, configuration: configuration
+    ).read()
+    if let architecture {
+      let named = try TimmDeclaration(
+        path: checkpoint.configurationPath, configuration: nil, architecture: architecture
+      ).read()
+      (declared.embedDim, declared.depth) = (named.embedDim, named.depth)
+      (declared.numHeads, declared.patchSize) = (named.numHeads, named.patchSize)
+    }
+    return declared
+  }
+
+  /// Fills in from timm's table what nothing declares.
+  private mutating func complete(_ declared: inout Declared, _ facts: TensorFacts) throws {
+    guard checkpoint.configuration == nil, architecture == nil else { return }
+    let candidates = ArchitectureSearch(facts).entries
+    var readings: [(entry: TimmArchitectures.Entry, declared: Declared)] = []
+    for entry in candidates {
+      let reading = try TimmDeclaration(
+        path: checkpoint.configurationPath, configuration: nil, architecture: entry.name
+      ).read()
+      readings.append((entry, reading))
+    }
+    let library = tensors.scheme.library
+    let heads = Set(readings.compactMap(\.declared.numHeads))
+    if heads.count == 1 { declared.numHeads = heads.first }
+    let isTimm = library == .timm || library == .dinov2
+    guard isTimm || (library == .bigVision || library == .clip) && declared.activation == nil else { return }
+
+    // The plainest of several that fit: exact GELU, the usual order of layers.
+    func isPlain(_ reading: Declared) -> Bool {
+      (reading.activation ?? .gelu) == .gelu && (reading.block ?? .preNorm) == .preNorm
+    }
+    guard let chosen = readings.first(where: { isPlain($0.declared) }) ?? readings.first else { return }
+    declared.activation = chosen.declared.activation
+    if isTimm {
+      likeness = chosen.entry
+      declared.block = chosen.declared.block
+      declared.norm = chosen.declared.norm
+      declared.normEpsilon = chosen.declared.normEpsilon
+      declared.globalPool = chosen.declared.globalPool
+      declared.poolsPrefixTokens = chosen.declared.poolsPrefixTokens
+      declared.imageSize = chosen.declared.imageSize
+    }
+    let others = readings.filter {
+      $0.declared.activation != chosen.declared.activation || $0.declared.normEpsilon != chosen.declared.normEpsilon
+        || $0.declared.block != chosen.declared.block || $0.declared.globalPool != chosen.declared.globalPool
+        || $0.declared.numHeads != chosen.declared.numHeads
+    }
+    if let other = others.first {
+      warnings.append(
+        "\(checkpoint.path): several of timm's architectures have these tensors; assumed \(chosen.entry.name), not "
+          + "\(other.entry.name)\(others.count > 1 ? " or \(others.count - 1) more" : "") (--architecture decides)")
+    }
+  }
+
+  // MARK: Where tensors and declarations meet
+
+  private mutating func numHeads(_ declared: Declared, _ facts: TensorFacts) throws -> Int {
+    let heads: Int
+    if let numHeads = facts.numHeads ?? declared.numHeads {
+      heads = numHeads
+    } else if let numHeads = ArchitectureSearch.numHeads(embedDim: facts.embedDim, depth: facts.depth) {
+      heads = numHeads
+    } else {
+      heads = max(1, facts.embedDim / 64)
+      warnings.append(
+        "\(checkpoint.path): the number of heads is not in the file; assumed \(heads) "
+          + "\(heads == 1 ? "head" : "heads") of \(facts.embedDim / heads) "
+          + "(state num_heads in config.json, or give --architecture)")
+    }
+    guard heads > 0, facts.embedDim.isMultiple(of: heads), !facts.differentialAttention || facts.embedDim.isMultiple(of: 2 * heads)
+    else {
+      throw ModelError.configuration(
+        path: checkpoint.path, field: "num_heads",
+        value: "\(heads)\(architecture.map { " by --architecture \($0)" } ?? "")",
+        remedy: "the width of \(facts.embedDim) is not divisible by it")
+    }
+    return heads
+  }
+
+  private func block(_ declared: Declared, _ facts: TensorFacts) throws -> BlockKind {
+    let isParallel = facts.structure == .parallel
+    guard let block = declared.block else { return isParallel ? .parallel : .preNorm }
+    guard (block == .parallel) == isParallel else {
+      throw ModelError.disagreement(
+        path: checkpoint.path, field: "block_fn", configured: block.rawValue,
+        tensors: isParallel ? "parallel" : "one after the other")
+    }
+    return block
+  }
+
+  private func globalPool(_ declared: Declared, _ facts: TensorFacts) throws -> GlobalPool {
+    // transformers' classifiers of SigLIP have the pool, but do not use it.
+    if facts.hasAttentionPool {
+      return tensors.scheme.library == .huggingFaceSigLIP && facts.headShape != nil ? .average : .attention
+    }
+    if [.huggingFaceDINOv2, .dinov2].contains(tensors.scheme.library), facts.headShape?[1] == 2 * facts.embedDim {
+      return .tokenAndAverage
+    }
+    let pool = declared.globalPool ?? (facts.hasFeatureNorm || !facts.hasClassToken ? .average : .token)
+    guard pool != .attention else { throw tensors.missing("attn_pool.latent") }
+    guard facts.hasClassToken || pool != .token else { throw tensors.missing("cls_token") }
+    return pool
+  }
+
+  private func checkAgreement(_ declared: Declared, _ facts: TensorFacts) throws {
+    let numbers: [(String, Int?, Int)] = [
+      ("embed_dim", declared.embedDim, facts.embedDim), ("depth", declared.depth, facts.depth),
+      ("num_heads", facts.numHeads == nil ? nil : declared.numHeads, facts.numHeads ?? 0),
+      ("mlp_dim", declared.mlpDim, facts.mlpDim), ("num_classes", declared.numClasses, facts.headShape?[0] ?? 0),
+      ("in_chans", declared.inChannels, facts.inChannels),
+      ("patch height", declared.patchSize?.height, facts.projectionSize.height),
+      ("patch width", declared.patchSize?.width, facts.projectionSize.width),
+    ]
+    let flags: [(String, Bool?, Bool)] = [
+      ("qkv_bias", declared.qkvBias, facts.qkvBias), ("proj_bias", declared.projectionBias, facts.projectionBias),
+      ("qk_norm", declared.queryKeyNorm, facts.queryKeyNorm),
+      ("class_token", declared.hasClassToken, facts.hasClassToken),
+    ]
+    let texts =
+      numbers.map { ($0, $1.map(String.init), String($2)) } + flags.map { ($0, $1.map(String.init), String($2)) }
+    for (field, configured, tensors) in texts {
+      if let configured, configured != tensors {
+        throw ModelError.disagreement(
+          path: checkpoint.path, field: field, configured: configured, tensors: tensors)
+      }
+    }
+  }
+
+  /// The grid for which the positions were trained, and how many prefix tokens have a position.
+  ///
+  /// Either all prefix tokens have one (timm, Hugging Face's DeiT), none (timm's `no_embed_class`) or the class token alone
+  /// (DINOv2's registers).
+  private func positionGrid(
+    positions: Int?, numPrefixTokens: Int, declared: Declared, patchSize: ImageSize
+  ) throws -> (grid: ImageSize, numPositioned: Int) {
+    let declaredGrid = declared.imageSize.map {
+      ImageSize(height: max(1, $0.height / patchSize.height), width: max(1, $0.width / patchSize.width))
+    }
+    guard let positions else { return (declaredGrid ?? ImageSize(max(1, 224 / patchSize.height)), 0) }
+    var candidates = [numPrefixTokens, 0]
+    if numPrefixTokens > 1 { candidates.insert(1, at: 1) }
+    if let grid = declaredGrid {
+      for prefix in candidates where grid.height * grid.width == positions - prefix { return (grid, prefix) }
+    }
+    if declared.requiresImageSize, let size = declared.imageSize {
+      throw ModelError.disagreement(
+        path: checkpoint.path, field: "image_size", configured: "\(size)",
+        tensors: "\(positions) positions for patches of \(patchSize) and \(numPrefixTokens) prefix tokens")
+    }
+    for prefix in candidates {
+      let side = Int(Double(max(positions - prefix, 0)).squareRoot().rounded())
+      if side > 0, side * side == positions - prefix {
+        return (ImageSize(height: side, width: side), prefix)
+      }
+    }
+    throw ModelError.configuration(
+      path: tensors.path(of: "pos_embed"), field: tensors.foreignName(of: "pos_embed"),
+      value: "\(positions) positions",
+      remedy:
+        "no square grid of patches with \(numPrefixTokens) prefix tokens; state the image size in config.json")
+  }
+}

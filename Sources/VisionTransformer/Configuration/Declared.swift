@@ -1,0 +1,83 @@
+import Checkpoints
+import Images
+
+/// What the configuration, the architecture's name or the library says about a model; nil where they are silent.
+struct Declared {
+  var embedDim: Int?
+  var depth: Int?
+  var numHeads: Int?
+  var mlpDim: Int?
+  var inChannels: Int?
+  /// Pixels of a patch, or in a hybrid outputs of the backbone for each token.
+  var patchSize: ImageSize?
+  /// The size for which the positions were trained.
+  var imageSize: ImageSize?
+  /// Whether the positions must be of that size; otherwise it is where to look first.
+  var requiresImageSize = false
+  var numClasses: Int?
+  var norm: NormKind?
+  var normEpsilon: Float
+  var activation: ActivationKind?
+  var block: BlockKind?
+  var globalPool: GlobalPool?
+  var poolsPrefixTokens = false
+  /// Whether a norm follows the last block or the pool.
+  var hasFinalNorm = true
+  /// Whether the norm stands behind the pool.
+  var hasFeatureNorm: Bool?
+  var hasClassToken: Bool?
+  var qkvBias: Bool?
+  var projectionBias: Bool?
+  var queryKeyNorm: Bool?
+  var positionResampling: PositionResampling
+
+  init(normEpsilon: Float, positionResampling: PositionResampling) {
+    self.normEpsilon = normEpsilon
+    self.positionResampling = positionResampling
+  }
+}
+
+extension NamingScheme.Library {
+  /// What a library's code does where no configuration says otherwise.
+  func conventions(_ tensors: NamedTensors) -> Declared {
+    switch self {
+    case .timm:
+      // DINO's training checkpoints show by their projection head what their code does with positions.
+      let isDINO = tensors.ignored.contains { $0.contains("head.last_layer.") }
+      return Declared(
+        normEpsilon: 1e-6, positionResampling: isDINO ? .bicubicOffset : .bicubicAntialiased)
+    case .dinov2:
+      // Models with registers were published with antialiasing and without the offset.
+      return Declared(
+        normEpsilon: 1e-6,
+        positionResampling: tensors.contains("reg_token") ? .bicubicAntialiased : .bicubicOffset)
+    case .huggingFaceViT:
+      return Declared(normEpsilon: 1e-12, positionResampling: .bicubic)
+    case .huggingFaceDINOv2:
+      return Declared(
+        normEpsilon: 1e-6, positionResampling: tensors.contains("reg_token") ? .bicubicAntialiased : .bicubic)
+    case .huggingFaceCLIP:
+      var declared = Declared(normEpsilon: 1e-5, positionResampling: .bicubic)
+      declared.activation = .quickGELU
+      return declared
+    case .huggingFaceSigLIP:
+      var declared = Declared(normEpsilon: 1e-6, positionResampling: .bicubic)
+      declared.activation = .geluTanh
+      return declared
+    case .torchvision:
+      return Declared(normEpsilon: 1e-6, positionResampling: .bicubicCorners)
+    case .pyTorchPretrainedViT:
+      return Declared(normEpsilon: 1e-6, positionResampling: .bilinearCorners)
+    case .google, .bigVision:
+      return Declared(normEpsilon: 1e-6, positionResampling: .bilinear)
+    case .clip:
+      var declared = Declared(normEpsilon: 1e-5, positionResampling: .bicubicAntialiased)
+      // OpenAI's archives carry these three numbers; OpenCLIP's, whose models use the exact GELU, do not.
+      let isOpenAI = ["input_resolution", "context_length", "vocab_size"].contains { name in
+        tensors.container.tensors.keys.contains { $0 == name || $0.hasSuffix(".\(name)") }
+      }
+      declared.activation = isOpenAI ? .quickGELU : nil
+      return declared
+    }
+  }
+}

@@ -1,0 +1,178 @@
+import Images
+import Kernels
+
+/// Runs a model on one thread at a time, or over a pool: the scratch memory of one worker, allocated for the first batch and used
+/// for every later one.
+///
+/// The walk is that of timm's `VisionTransformer.forward` (arXiv 2010.11929, equations 1 to 4): patches are projected, positions
+/// are added and prefix tokens put in front, blocks follow, then norm, pooling and head.
+public final class InferenceSession {
+  public let model: VisionTransformer
+  let compute: Compute
+  let arena = Arena()
+
+  /// - Parameter compute: on which threads the layers run; by default on the caller's alone.
+  public init(_ model: VisionTransformer, compute: Compute = Compute()) {
+    self.model = model
+    self.compute = compute
+  }
+
+  /// What the network is fed.
+  public enum Batch: Sendable {
+    /// Images that the model's transform has prepared (`transform.prepare`).
+    case images([Image])
+    /// Normalised pixels, each float32 [channels, height, width] of the transform's size, as `transform.tensor` makes them.
+    case tensors([[Float]])
+
+    /// B
+    public var count: Int {
+      switch self {
+      case .images(let images): images.count
+      case .tensors(let tensors): tensors.count
+      }
+    }
+  }
+
+  /// A place in the network whose tokens can be looked at.
+  public enum Stage: Sendable, Equatable {
+    /// After the positions were added and the prefix tokens put in front, and normed where the model has a norm there.
+    case embeddings
+    /// After the block of that index.
+    case block(Int)
+    /// After the norm that follows the last block, if the model has one.
+    case norm
+  }
+
+  /// What the network makes of a batch. The matrices are scratch memory: valid only inside the closure that receives them.
+  public struct Output {
+    /// Tokens after the norm: [B * N, D], those of one image after those of the other.
+    public let tokens: MatrixView
+    /// Pooled features, the head's input: [B, F].
+    public let features: MatrixView
+    /// [B, C]; nil where the model has no head.
+    public let logits: MatrixView?
+    /// Image embeddings [B, E], not normalised; nil where the model has no projection.
+    public let embeddings: MatrixView?
+  }
+
+  /// Runs the whole network.
+  /// - Parameters:
+  ///   - batch: B inputs.
+  ///   - observer: sees the tokens [B * N, D] at each stage.
+  ///   - body: receives the output.
+  public func run<R>(
+    _ batch: Batch, observer: ((Stage, MatrixView) -> Void)? = nil, body: (Output) throws -> R
+  ) rethrows -> R {
+    try arena.scope {
+      let tokens = encode(batch, blocks: model.configuration.depth, observer: observer)
+      let normed = normalized(tokens)
+      observer?(.norm, normed)
+      let features = pool(normed, batch: batch.count)
+      return try body(
+        Output(
+          tokens: normed, features: features, logits: classify(features, tokens: normed),
+          embeddings: project(features)))
+    }
+  }
+
+  /// Runs the network up to a block.
+  /// - Parameters:
+  ///   - layer: index of the last block to run.
+  ///   - body: receives its output, [B * N, D], without the norm that follows the last block.
+  public func run<R>(_ batch: Batch, upTo layer: Int, body: (MatrixView) throws -> R) rethrows -> R {
+    precondition(
+      (0..<model.configuration.depth).contains(layer), "layer \(layer) of \(model.configuration.depth)")
+    return try arena.scope {
+      try body(encode(batch, blocks: layer + 1, observer: nil))
+    }
+  }
+
+  // MARK: The walk
+
+  /// Tokens after the given number of blocks: [B * N, D].
+  private func encode(
+    _ batch: Batch, blocks: Int, observer: ((Stage, MatrixView) -> Void)?
+  ) -> MatrixView {
+    let tokens = embed(batch)
+    observer?(.embeddings, tokens.view)
+    for (index, block) in model.parameters.blocks.prefix(blocks).enumerated() {
+      forward(block, tokens: tokens, batch: batch.count)
+      observer?(.block(index), tokens.view)
+    }
+    return tokens.view
+  }
+
+  /// Pixels to tokens: patch rows times the projection, or the stem's output; positions, prefix tokens.
+  private func embed(_ batch: Batch) -> MutableMatrixView {
+    let configuration = model.configuration
+    let (dim, numPrefix) = (configuration.embedDim, configuration.numPrefixTokens)
+    let numTokens = model.numTokens
+    let tokens = arena.matrix(rows: batch.count * numTokens, columns: dim)
+    for index in 0..<batch.count {
+      let first = index * numTokens
+      let patchTokens = tokens[first + numPrefix..<first + numTokens, 0..<dim]
+      arena.scope { project(batch, at: index, into: patchTokens) }
+      if let norm = model.parameters.patchNorm { normalize(patchTokens.view, norm, into: patchTokens) }
+      if configuration.hasPositions { add(model.patchPositions, to: patchTokens) }
+      model.parameters.prefixTokens.withUnsafeBufferPointer { prefix in
+        for row in 0..<numPrefix {
+          _ = tokens.row(first + row).update(fromContentsOf: prefix[row * dim..<(row + 1) * dim])
+        }
+      }
+    }
+    if let norm = model.parameters.preNorm { normalize(tokens.view, norm, into: tokens) }
+    return tokens
+  }
+
+  /// One input to patch tokens [patches, D].
+  private func project(_ batch: Batch, at index: Int, into patchTokens: MutableMatrixView) {
+    let configuration = model.configuration
+    if let stem = model.parameters.stem {
+      // Patches of one pixel are the pixels, channels last.
+      let size = model.transform.size
+      let pixels = arena.matrix(rows: size.height * size.width, columns: configuration.inChannels)
+      writePatches(of: batch, at: index, patchSize: ImageSize(1), into: pixels)
+      embed(pixels, size: Extent(height: size.height, width: size.width), stem: stem, into: patchTokens)
+      return
+    }
+    let patches = arena.matrix(rows: patchTokens.rows, columns: configuration.patchDim)
+    writePatches(of: batch, at: index, patchSize: configuration.patchSize, into: patches)
+    let projection = model.parameters.patchEmbedding
+    compute.linear(patches.view, weight: projection.weight, bias: projection.bias?.base, into: patchTokens)
+  }
+
+  /// One input as patch rows [patches, channels * P * P].
+  private func writePatches(
+    of batch: Batch, at index: Int, patchSize: ImageSize, into patches: MutableMatrixView
+  ) {
+    let output = UnsafeMutableBufferPointer(start: patches.base, count: patches.rows * patches.columns)
+    switch batch {
+    case .images(let images):
+      model.transform.writePatches(ofPrepared: images[index], patchSize: patchSize, into: output)
+    case .tensors(let tensors):
+      PatchRows.write(
+        tensors[index], channels: model.configuration.inChannels, size: model.transform.size, patchSize: patchSize,
+        into: output)
+    }
+  }
+
+  /// matrix += values, both [rows, columns].
+  private func add(_ values: [Float], to matrix: MutableMatrixView) {
+    precondition(values.count == matrix.rows * matrix.columns, "positions do not fit the patches")
+    values.withUnsafeBufferPointer { values in
+      for row in 0..<matrix.rows {
+        let target = matrix.row(row)
+        for column in 0..<matrix.columns { target[column] += values[row * matrix.columns + column] }
+      }
+    }
+  }
+
+  func normalize(_ x: MatrixView, _ norm: Parameters.Norm, into out: MutableMatrixView) {
+    switch norm.kind {
+    case .layerNorm:
+      compute.layerNorm(x, gamma: norm.gamma.base, beta: norm.beta?.base, epsilon: norm.epsilon, into: out)
+    case .rmsNorm:
+      compute.rmsNorm(x, gamma: norm.gamma.base, epsilon: norm.epsilon, into: out)
+    }
+  }
+}

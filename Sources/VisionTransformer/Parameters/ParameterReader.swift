@@ -1,0 +1,274 @@
+import Checkpoints
+import Images
+import Kernels
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Takes the layers of a Vision Transformer out of a checkpoint one by one.
+struct ParameterReader {
+  var weights: WeightReader
+  let configuration: ViTConfiguration
+
+  init(_ tensors: NamedTensors, _ configuration: ViTConfiguration) {
+    weights = WeightReader(tensors)
+    self.configuration = configuration
+  }
+
+  private var tensors: NamedTensors { weights.tensors }
+
+  /// The width of the norm after the last block: `pytorch_pretrained_vit` has its representation layer before it.
+  var normDim: Int {
+    configuration.representationPrecedesNorm
+      ? configuration.representationDim ?? configuration.embedDim : configuration.embedDim
+  }
+
+  // MARK: Layers
+
+  mutating func vector(_ name: String, count: Int) throws(CheckpointError) -> MatrixView {
+    try weights.matrices(name, shape: [count], columns: count)[0]
+  }
+
+  mutating func norm(_ name: String, dim: Int) throws(CheckpointError) -> Parameters.Norm {
+    Parameters.Norm(
+      kind: configuration.norm, gamma: try vector("\(name).weight", count: dim),
+      beta: configuration.norm == .layerNorm ? try vector("\(name).bias", count: dim) : nil,
+      epsilon: configuration.normEpsilon)
+  }
+
+  mutating func linear(
+    _ name: String, outputs: Int, inputs: Int, hasBias: Bool
+  ) throws(CheckpointError) -> Parameters.Linear {
+    Parameters.Linear(
+      weight: try weights.matrices("\(name).weight", shape: [outputs, inputs], columns: inputs)[0],
+      bias: hasBias ? try vector("\(name).bias", count: outputs) : nil)
+  }
+
+  mutating func stacked(
+    _ name: String, outputs: Int, inputs: Int, hasBias: Bool
+  ) throws(CheckpointError) -> Parameters.StackedLinear {
+    let parts = try weights.matrices("\(name).weight", shape: [outputs, inputs], columns: inputs)
+    guard hasBias else {
+      return Parameters.StackedLinear(parts: parts.map { .init(weight: $0, bias: nil) })
+    }
+    let biases = try weights.matrices("\(name).bias", shape: [outputs], columns: outputs)
+    guard parts.count == biases.count else { throw tensors.missing("\(name).bias") }
+    return Parameters.StackedLinear(parts: zip(parts, biases).map { .init(weight: $0, bias: $1) })
+  }
+
+  /// A layer of a block has a bias in all blocks or in none.
+  private func hasBias(_ name: String) -> Bool { tensors.containsLike("\(name).bias") }
+
+  private mutating func layerScale(_ name: String) throws(CheckpointError) -> MatrixView? {
+    configuration.layerScale ? try vector("\(name).gamma", count: configuration.embedDim) : nil
+  }
+
+  // MARK: Embedding
+
+  mutating func patchEmbedding(stem: ResNetParameters?) throws(CheckpointError) -> Parameters.Linear {
+    let name = "patch_embed.proj"
+    let (d, patch) = (configuration.embedDim, configuration.patchSize)
+    // Networks with a norm before the blocks have no bias here (timm's `pre_norm`, CLIP).
+    let hasBias = !configuration.hasPreNorm || tensors.contains("\(name).bias")
+    let bias = hasBias ? try vector("\(name).bias", count: d) : nil
+    if let stem {
+      let scale = configuration.stem?.stride ?? 1
+      let kernel = Extent(height: patch.height / scale, width: patch.width / scale)
+      let weight = try convolution("\(name).weight", outputs: d, inputs: stem.channels, kernel: kernel)
+      return Parameters.Linear(weight: weight, bias: bias)
+    }
+    let weight = try weights.matrices(
+      "\(name).weight", shape: [d, configuration.inChannels, patch.height, patch.width],
+      columns: configuration.patchDim)[0]
+    return Parameters.Linear(weight: weight, bias: bias)
+  }
+
+  /// A convolution's weight [O, I, kh, kw] with its columns in the order row, column, channel.
+  mutating func convolution(
+    _ name: String, outputs: Int, inputs: Int, kernel: Extent
+  ) throws(CheckpointError) -> MatrixView {
+    let area = kernel.count
+    let source = try weights.matrices(
+      name, shape: [outputs, inputs, kernel.height, kernel.width], columns: inputs * area)[0]
+    guard area > 1 else { return source }
+    let target = weights.allocate(rows: outputs, columns: inputs * area)
+    for output in 0..<outputs {
+      let (from, to) = (source.row(output), target.row(output))
+      for input in 0..<inputs {
+        for pixel in 0..<area { to[pixel * inputs + input] = from[input * area + pixel] }
+      }
+    }
+    return target.view
+  }
+
+  /// Prefix tokens with their positions, and the positions of the patches.
+  mutating func tokens() throws(CheckpointError) -> (prefix: [Float], positions: [Float]) {
+    let dim = configuration.embedDim
+    var prefix: [Float] = []
+    for (name, count) in [
+      ("cls_token", configuration.hasClassToken ? 1 : 0),
+      ("dist_token", configuration.hasDistillationToken ? 1 : 0),
+      ("reg_token", configuration.numRegisterTokens),
+    ] where count > 0 {
+      prefix += try values(name, rows: count, columns: dim)
+    }
+    guard configuration.hasPositions else { return (prefix, []) }
+    let positioned = configuration.numPositionedPrefixTokens
+    let patches = configuration.gridSize.height * configuration.gridSize.width
+    let positions = try values("pos_embed", rows: positioned + patches, columns: dim)
+    for index in 0..<positioned * dim { prefix[index] += positions[index] }
+    return (prefix, Array(positions.dropFirst(positioned * dim)))
+  }
+
+  private mutating func values(_ name: String, rows: Int, columns: Int) throws(CheckpointError) -> [Float] {
+    let matrix = try weights.rows(name, rows: rows, columns: columns)
+    return (0..<rows).flatMap { Array(matrix.row($0)) }
+  }
+
+  // MARK: Blocks
+
+  mutating func block(_ index: Int) throws(CheckpointError) -> Parameters.Block {
+    let name = "blocks.\(index)"
+    if configuration.block == .parallel { return try parallelBlock(name, index: index) }
+    guard let numBranches = configuration.numBranches else {
+      return Parameters.Block(
+        attentions: [
+          try attention("\(name).attn", norm: "\(name).norm1", scale: "\(name).ls1", index: index)
+        ],
+        mlps: [try mlp("\(name).mlp", norm: "\(name).norm2", scale: "\(name).ls2")])
+    }
+    var attentions: [Parameters.Attention] = []
+    var mlps: [Parameters.MLP] = []
+    for branch in 0..<numBranches {
+      let (attention, mlp) = ("\(name).attns.\(branch)", "\(name).ffns.\(branch)")
+      attentions.append(
+        try self.attention(
+          "\(attention).attn", norm: "\(attention).norm", scale: "\(attention).ls", index: index))
+      mlps.append(try self.mlp("\(mlp).mlp", norm: "\(mlp).norm", scale: "\(mlp).ls"))
+    }
+    return Parameters.Block(attentions: attentions, mlps: mlps)
+  }
+
+  private mutating func attention(
+    _ name: String, norm: String, scale: String, index: Int
+  ) throws(CheckpointError) -> Parameters.Attention {
+    let d = configuration.embedDim
+    return Parameters.Attention(
+      norm: try self.norm(norm, dim: d),
+      qkv: try stacked("\(name).qkv", outputs: 3 * d, inputs: d, hasBias: configuration.qkvBias),
+      queryNorm: try headNorm("\(name).q_norm"), keyNorm: try headNorm("\(name).k_norm"),
+      differential: try differential(name, index: index),
+      outputNorm: tensors.containsLike("\(name).norm.weight") ? try self.norm("\(name).norm", dim: d) : nil,
+      projection: try linear("\(name).proj", outputs: d, inputs: d, hasBias: hasBias("\(name).proj")),
+      layerScale: try layerScale(scale))
+  }
+
+  private mutating func mlp(
+    _ name: String, norm: String, scale: String
+  ) throws(CheckpointError) -> Parameters.MLP {
+    let (d, m) = (configuration.embedDim, configuration.mlpDim)
+    return Parameters.MLP(
+      norm: try self.norm(norm, dim: d),
+      fc1: try stacked(
+        "\(name).fc1", outputs: configuration.gatedMLP ? 2 * m : m, inputs: d,
+        hasBias: hasBias("\(name).fc1")),
+      innerNorm: tensors.containsLike("\(name).norm.weight") ? try self.norm("\(name).norm", dim: m) : nil,
+      fc2: try linear("\(name).fc2", outputs: d, inputs: m, hasBias: hasBias("\(name).fc2")),
+      layerScale: try layerScale(scale))
+  }
+
+  /// timm's `ParallelScalingBlock`: one matrix into the MLP and the heads, and one, or two, out of both.
+  private mutating func parallelBlock(_ name: String, index: Int) throws(CheckpointError) -> Parameters.Block {
+    let (d, m) = (configuration.embedDim, configuration.mlpDim)
+    let norm = try self.norm("\(name).in_norm", dim: d)
+    let input = try linear("\(name).in_proj", outputs: m + 3 * d, inputs: d, hasBias: configuration.qkvBias)
+    let mlpBias =
+      configuration.qkvBias
+      ? input.bias?[0..<1, 0..<m] : try vector("\(name).mlp_bias", count: m)
+    let attentionOutput: Parameters.Linear
+    let mlpOutput: Parameters.Linear
+    if tensors.containsLike("\(name).out_proj.weight") {
+      // Columns for the attention's outputs, then for the MLP's; the bias goes with the first.
+      let output = try linear(
+        "\(name).out_proj", outputs: d, inputs: d + m, hasBias: hasBias("\(name).out_proj"))
+      attentionOutput = Parameters.Linear(weight: output.weight[0..<d, 0..<d], bias: output.bias)
+      mlpOutput = Parameters.Linear(weight: output.weight[0..<d, d..<d + m], bias: nil)
+    } else {
+      attentionOutput = try linear(
+        "\(name).attn_out_proj", outputs: d, inputs: d, hasBias: hasBias("\(name).attn_out_proj"))
+      mlpOutput = try linear(
+        "\(name).mlp_out_proj", outputs: d, inputs: m, hasBias: hasBias("\(name).mlp_out_proj"))
+    }
+    let scale = try layerScale("\(name).ls")
+    let qkv = Parameters.Linear(
+      weight: input.weight[m..<m + 3 * d, 0..<d], bias: input.bias.map { $0[0..<1, m..<m + 3 * d] })
+    let attention = Parameters.Attention(
+      norm: norm, qkv: .init(parts: [qkv]),
+      queryNorm: try headNorm("\(name).q_norm"), keyNorm: try headNorm("\(name).k_norm"),
+      differential: try differential(name, index: index), outputNorm: nil, projection: attentionOutput,
+      layerScale: scale)
+    let fc1 = Parameters.Linear(weight: input.weight[0..<m, 0..<d], bias: mlpBias)
+    let mlp = Parameters.MLP(
+      norm: norm, fc1: .init(parts: [fc1]), innerNorm: nil, fc2: mlpOutput, layerScale: scale)
+    return Parameters.Block(attentions: [attention], mlps: [mlp])
+  }
+
+  private mutating func headNorm(_ name: String) throws(CheckpointError) -> Parameters.Norm? {
+    guard configuration.queryKeyNorm else { return nil }
+    let heads = configuration.numHeads * (configuration.differentialAttention ? 2 : 1)
+    return try norm(name, dim: configuration.embedDim / heads)
+  }
+
+  /// lambda = exp(q1 · k1) - exp(q2 · k2) + lambda_init, or exp(a) - exp(b) + lambda_init (timm's `DiffAttention`).
+  private mutating func differential(
+    _ name: String, index: Int
+  ) throws(CheckpointError) -> Parameters.Differential? {
+    guard configuration.differentialAttention else { return nil }
+    let initial = 0.8 - 0.6 * exp(-0.3 * Double(index))
+    let exponents: (Double, Double)
+    if tensors.containsLike("\(name).lambda_a") {
+      exponents = (try scalar("\(name).lambda_a"), try scalar("\(name).lambda_b"))
+    } else {
+      exponents = (
+        try product("\(name).lambda_q1", "\(name).lambda_k1"),
+        try product("\(name).lambda_q2", "\(name).lambda_k2")
+      )
+    }
+    let source = try vector("\(name).sub_norm.weight", count: configuration.headDim)
+    let gamma = weights.allocate(rows: 1, columns: configuration.headDim)
+    for index in 0..<configuration.headDim { gamma.row(0)[index] = source.row(0)[index] * Float(1 - initial) }
+    return Parameters.Differential(
+      lambda: Float(exp(exponents.0) - exp(exponents.1) + initial),
+      norm: Parameters.Norm(kind: .rmsNorm, gamma: gamma.view, beta: nil, epsilon: 1e-5))
+  }
+
+  private mutating func scalar(_ name: String) throws(CheckpointError) -> Double {
+    Double(try weights.matrices(name, shape: [], columns: 1)[0].row(0)[0])
+  }
+
+  private mutating func product(_ a: String, _ b: String) throws(CheckpointError) -> Double {
+    let count = configuration.headDim / 2
+    let (a, b) = (try vector(a, count: count).row(0), try vector(b, count: count).row(0))
+    return zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+  }
+
+  mutating func attentionPool() throws(CheckpointError) -> Parameters.AttentionPool {
+    let d = configuration.embedDim
+    let name = "attn_pool"
+    let latents = tensors.shape(of: "\(name).latent")?.dropLast().last ?? 1
+    let m = tensors.shape(of: "\(name).mlp.fc1.weight")?.first ?? 4 * d
+    return Parameters.AttentionPool(
+      latent: try weights.rows("\(name).latent", rows: latents, columns: d),
+      query: try linear("\(name).q", outputs: d, inputs: d, hasBias: true),
+      keyValue: try stacked("\(name).kv", outputs: 2 * d, inputs: d, hasBias: true),
+      projection: try linear("\(name).proj", outputs: d, inputs: d, hasBias: true),
+      norm: try norm("\(name).norm", dim: d),
+      fc1: try linear("\(name).mlp.fc1", outputs: m, inputs: d, hasBias: true),
+      fc2: try linear("\(name).mlp.fc2", outputs: d, inputs: m, hasBias: true))
+  }
+}

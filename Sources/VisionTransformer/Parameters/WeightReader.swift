@@ -1,0 +1,150 @@
+import Checkpoints
+import Kernels
+
+/// Takes tensors out of a checkpoint as float32 matrices in PyTorch's layout, whatever their type and layout in the file.
+///
+/// A float32 tensor that lies as PyTorch has it is used where it is in the mapped file; any other is converted once.
+struct WeightReader {
+  let tensors: NamedTensors
+  /// Elements of the tensors that were read.
+  private(set) var count = 0
+  /// What was read, for the search for damaged weights.
+  private(set) var weights: [Weight] = []
+  private var owners: [WeightOwner] = []
+  /// Tensors that hold all layers, which are asked for once a layer.
+  private var stacked: [String: TensorElements] = [:]
+
+  init(_ tensors: NamedTensors) {
+    self.tensors = tensors
+  }
+
+  /// Keeps alive what the matrices point into.
+  var storage: WeightStorage { WeightStorage(owners) }
+
+  /// The parts of a tensor, each [rows, columns]; several only where the file keeps apart what timm stacks by rows.
+  /// - Parameters:
+  ///   - name: timm's name.
+  ///   - shape: the tensor's whole shape in PyTorch's order.
+  ///   - columns: elements of a row; 1 row where the tensor is a vector.
+  /// - Throws: `CheckpointError` where it is missing, has another shape or a type that is no weight's.
+  mutating func matrices(_ name: String, shape: [Int], columns: Int) throws(CheckpointError) -> [MatrixView] {
+    try tensors.require(name, shape: shape)
+    guard let parts = tensors.parts(of: name), columns > 0 else { throw tensors.missing(name) }
+    var matrices: [MatrixView] = []
+    for part in parts {
+      let isVector = shape.count == 1
+      let width = isVector ? columns / parts.count : columns
+      matrices.append(try matrix(part, columns: width))
+    }
+    return matrices
+  }
+
+  /// A tensor of shape [1, ..., rows, columns], or a vector as one row.
+  mutating func rows(_ name: String, rows: Int, columns: Int) throws(CheckpointError) -> MatrixView {
+    let shape = tensors.shape(of: name) ?? []
+    let expected =
+      shape == [columns] && rows == 1
+      ? shape : [Int](repeating: 1, count: max(0, shape.count - 2)) + [rows, columns]
+    return try matrices(name, shape: expected, columns: columns)[0]
+  }
+
+  /// One part, cut into rows.
+  mutating func matrix(_ part: TensorPart, columns: Int) throws(CheckpointError) -> MatrixView {
+    let tensor = part.tensor
+    let stored = part.storedShape.reduce(1, *)
+    guard stored > 0 else {
+      throw .malformedTensor(
+        path: tensors.container.path(of: tensor), tensor: tensor.name, reason: "it has no elements")
+    }
+    let elements: TensorElements
+    if let known = stacked[tensor.name] {
+      elements = known
+    } else {
+      elements = try tensors.container.elements(of: tensor)
+      if part.layer != nil { stacked[tensor.name] = elements }
+    }
+    let base = try elements.withUnsafeBytes { bytes throws(CheckpointError) in
+      let size = stored * tensor.type.byteCount
+      let start = (part.layer ?? 0) * size
+      guard start + size <= bytes.count else { throw tensors.missing(tensor.name) }
+      let floats = try self.floats(
+        UnsafeRawBufferPointer(rebasing: bytes[start..<start + size]), of: tensor, elements: elements)
+      return arrange(floats, part)
+    }
+    let shape = part.shape
+    let kept = shape.reduce(1, *)
+    let skipped = part.share.map { kept / $0.count * $0.first } ?? 0
+    count += kept
+    let view = MatrixView(base: base + skipped, rows: kept / columns, columns: columns)
+    weights.append(Weight(name: tensor.name, path: tensors.container.path(of: tensor), matrix: view))
+    return view
+  }
+
+  /// Memory for weights that are computed from others.
+  mutating func allocate(rows: Int, columns: Int) -> MutableMatrixView {
+    let buffer = FloatBuffer(count: rows * columns)
+    let view = MutableMatrixView(base: buffer.base, rows: rows, columns: columns)
+    owners.append(.converted(ConvertedWeight(buffer)))
+    return view
+  }
+
+  /// The elements as float32: where they lie if that is what they are, else a copy.
+  private mutating func floats(
+    _ bytes: UnsafeRawBufferPointer, of tensor: TensorInfo, elements: TensorElements
+  ) throws(CheckpointError) -> UnsafePointer<Float> {
+    let count = bytes.count / tensor.type.byteCount
+    if tensor.type == .float32, let start = bytes.baseAddress,
+      UInt(bitPattern: start).isMultiple(of: UInt(MemoryLayout<Float>.alignment))
+    {
+      owners.append(.mapped(elements))
+      return start.assumingMemoryBound(to: Float.self)
+    }
+    guard [.float64, .float32, .float16, .bfloat16].contains(tensor.type) else {
+      throw .unsupportedType(
+        path: tensors.container.path(of: tensor), tensor: tensor.name, type: tensor.type.rawValue)
+    }
+    let copy = allocate(rows: 1, columns: count)
+    let floats = UnsafeMutableBufferPointer(start: copy.base, count: count)
+    switch tensor.type {
+    case .float64: Elements.convertFloat64(bytes, into: floats)
+    case .float16: Elements.convertFloat16(bytes, into: floats)
+    case .bfloat16: Elements.convertBFloat16(bytes, into: floats)
+    default: UnsafeMutableRawBufferPointer(floats).copyMemory(from: bytes)
+    }
+    return UnsafePointer(copy.base)
+  }
+
+  /// Puts the elements of one part into PyTorch's order.
+  private mutating func arrange(_ source: UnsafePointer<Float>, _ part: TensorPart) -> UnsafePointer<Float> {
+    let shape = part.storedShape
+    switch (part.layout, shape.count) {
+    case (.dense, 2):
+      return transposed(source, rows: shape[0], columns: shape[1])
+    case (.intoHeads, 3):
+      return transposed(source, rows: shape[0], columns: shape[1] * shape[2])
+    case (.outOfHeads, 3):
+      return transposed(source, rows: shape[0] * shape[1], columns: shape[2])
+    case (.convolution, 4):
+      // [h * w, I, O] to [O, I, h * w]
+      let (area, inputs, outputs) = (shape[0] * shape[1], shape[2], shape[3])
+      let target = allocate(rows: outputs, columns: inputs * area)
+      for pixel in 0..<area {
+        for input in 0..<inputs {
+          let row = source + (pixel * inputs + input) * outputs
+          for output in 0..<outputs { target.base[(output * inputs + input) * area + pixel] = row[output] }
+        }
+      }
+      return UnsafePointer(target.base)
+    default:
+      return source
+    }
+  }
+
+  private mutating func transposed(
+    _ source: UnsafePointer<Float>, rows: Int, columns: Int
+  ) -> UnsafePointer<Float> {
+    let target = allocate(rows: columns, columns: rows)
+    Elements.transpose(MatrixView(base: source, rows: rows, columns: columns), into: target)
+    return UnsafePointer(target.base)
+  }
+}

@@ -1,0 +1,35 @@
+import Checkpoints
+import Kernels
+import SystemPackage
+
+/// A tensor of the file as it was read.
+struct Weight: Sendable {
+  /// As the file calls it.
+  let name: String
+  let path: FilePath
+  let matrix: MatrixView
+}
+
+/// What holds the elements of a weight.
+enum WeightOwner: Sendable {
+  case mapped(TensorElements)
+  case converted(ConvertedWeight)
+}
+
+/// Elements in memory of their own.
+final class ConvertedWeight: Sendable {
+  private let buffer: FloatBuffer
+
+  init(_ buffer: consuming FloatBuffer) {
+    self.buffer = buffer
+  }
+}
+
+/// Keeps alive what the views of the parameters point into: mapped files and converted copies.
+final class WeightStorage: Sendable {
+  private let owners: [WeightOwner]
+
+  init(_ owners: [WeightOwner]) {
+    self.owners = owners
+  }
+}

@@ -9,8 +9,8 @@ import SystemPackage
 /// A trained model on disk: its tensors, and the configuration files beside them.
 ///
 /// A folder in the Hugging Face layout (`config.json`, `model.safetensors`, `model.safetensors.index.json` or
-/// `pytorch_model.bin`, optional `preprocessor_config.json`), a folder with one file of weights of any name, or a file on its own.
-/// A file with one of the three names brings the configuration of its folder along. What kind of file it is, its contents say.
+/// `pytorch_model.bin`, optional `preprocessor_config.json`), a folder with one file of weights of any name, or a file on its
+/// own. A file with one of the three names brings the configuration of its folder along. Its contents say what kind it is.
 public struct Checkpoint: Sendable {
   /// The folder or file as it was given.
   public let path: FilePath

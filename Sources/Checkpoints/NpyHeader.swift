@@ -1,8 +1,8 @@
 /// What stands before the elements of a numpy array: their type, their order and the shape.
 ///
 /// Layout: the magic bytes, a version, the length of the text, the text: a Python dictionary with the keys `descr`,
-/// `fortran_order` and `shape`. Source: numpy's `numpy/lib/_format_impl.py` (versions 1.0, 2.0 and 3.0), which accepts the same keys
-/// and no others.
+/// `fortran_order` and `shape`. Source: numpy's `numpy/lib/_format_impl.py` (versions 1.0, 2.0 and 3.0), which accepts the
+/// same keys and no others.
 struct NpyHeader: Equatable {
   enum Elements: Equatable {
     /// Numbers that Vitrine reads.
@@ -159,6 +159,10 @@ private struct PythonLiteralReader {
 
   /// A string in single or double quotes. Escapes stay as they are written: no name that matters has one.
   mutating func string() throws(NpyHeader.Problem) -> String {
+    String(decoding: try stringBytes(), as: UTF8.self)
+  }
+
+  private mutating func stringBytes() throws(NpyHeader.Problem) -> ArraySlice<UInt8> {
     skipSpace()
     guard let quote = next, quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\"") else {
       throw problem("no string")
@@ -171,7 +175,7 @@ private struct PythonLiteralReader {
       throw problem("a string without end")
     }
     position += 1
-    return String(decoding: bytes[start..<position - 1], as: UTF8.self)
+    return bytes[start..<position - 1]
   }
 
   /// A string, or the text of any other value.
@@ -183,7 +187,7 @@ private struct PythonLiteralReader {
     scan: while let byte = next {
       switch byte {
       case UInt8(ascii: "'"), UInt8(ascii: "\""):
-        _ = try string()
+        _ = try stringBytes()
         continue
       case UInt8(ascii: "("): closers.append(UInt8(ascii: ")"))
       case UInt8(ascii: "["): closers.append(UInt8(ascii: "]"))

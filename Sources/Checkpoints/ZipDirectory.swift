@@ -10,7 +10,7 @@ struct ZipDirectory {
   }
 
   /// No checkpoint has this many members, nor names this long; what is above would only serve to fill memory.
-  static let memberLimit = 1 << 16
+  static let memberLimit = 1 << 14
   static let sizeLimit = 16 << 20
 
   /// One byte of a deflate stream gives 1032 bytes at most: a match of 258 takes two bits or more.

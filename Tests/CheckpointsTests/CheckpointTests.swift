@@ -52,6 +52,56 @@ import Testing
     #expect("\(error)".contains("no weights in this folder; expected one of model.safetensors"))
   }
 
+  /// The contents of a file say what it is, not its name.
+  @Test func formats() throws {
+    let folder = try TemporaryFolder()
+    let safetensors = SafetensorsWriter.file([.init("a", shape: [1], [1])])
+    let npz = ZipBuilder(.init("a.npy", npy(shape: "(1,)", byteCount: 4))).bytes
+    func format(_ bytes: [UInt8], _ name: String) throws -> String {
+      try Checkpoint(folder.write(bytes, to: name)).container.format
+    }
+    #expect(try format(safetensors, "model.npz") == "safetensors")
+    #expect(try format(npz, "model.safetensors") == "npz")
+    #expect(try format(npz, "weights") == "npz")
+    func message(_ bytes: [UInt8]) throws -> String {
+      let file = try folder.write(bytes, to: "model.bin")
+      return "\(try #require(throws: CheckpointError.self) { try Checkpoint(file) })"
+    }
+    #expect(try message(npy(shape: "(5,)", byteCount: 20)).contains("a single numpy array"))
+    #expect(try message(ZipBuilder(.init("readme.txt", [1])).bytes).contains("neither numpy arrays nor"))
+    #expect(try message([0x50, 0x4B, 3, 4, 0]).contains("has no end record"))
+    #expect(try message(Array("version https://git-lfs.github.com/spec/v1".utf8)).contains("git lfs pull"))
+    #expect(try message([1, 2, 3]).hasSuffix("model.bin: not a checkpoint that Vitrine reads"))
+    // A header whose length lies is a damaged safetensors file.
+    #expect(
+      try message([UInt8](repeating: 0xFF, count: 8) + safetensors.dropFirst(8)).contains("above 100000000"))
+  }
+
+  /// A folder with one file of weights under any name, and with several.
+  @Test func foldersWithOtherNames() throws {
+    let folder = try TemporaryFolder()
+    let npz = ZipBuilder(.init("a.npy", npy(shape: "(1,)", byteCount: 4))).bytes
+    try folder.write("{\"model_type\":\"vit\"}", to: "config.json")
+    try folder.write("no weights", to: ".hidden.npz")
+    try folder.write("no weights", to: "folder.pth/readme.txt")
+    try folder.write(npz, to: "B_16.npz")
+    let checkpoint = try Checkpoint(folder.path)
+    #expect(checkpoint.container.format == "npz" && checkpoint.configuration != nil)
+    #expect(try Checkpoint(folder.path.appending("B_16.npz")).configuration == nil)
+    try folder.write("no weights", to: "optimizer.pt")
+    let error = try #require(throws: CheckpointError.self) { try Checkpoint(folder.path) }
+    #expect(
+      "\(error)"
+        == "\(folder.path): several files in this folder could be the weights: \"B_16.npz\", \"optimizer.pt\"; "
+        + "name one of them")
+    // The usual names go before others, and bring the configuration along.
+    try folder.write(npz, to: "pytorch_model.bin")
+    #expect(try Checkpoint(folder.path).container.format == "npz")
+    #expect(try Checkpoint(folder.path.appending("pytorch_model.bin")).configuration != nil)
+    try folder.write(SafetensorsWriter.file([.init("a", shape: [1], [1])]), to: "model.safetensors")
+    #expect(try Checkpoint(folder.path).container.format == "safetensors")
+  }
+
   @Test func brokenConfiguration() throws {
     let folder = try TemporaryFolder()
     try folder.write(SafetensorsWriter.file([.init("a", shape: [1], [1])]), to: "model.safetensors")

@@ -60,6 +60,7 @@ indirect enum PickleItem: Sendable, ExpressibleByStringLiteral, ExpressibleByInt
   }
 }
 
+/// An integer's bytes, the lowest first.
 func little<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
   withUnsafeBytes(of: value.littleEndian, Array.init)
 }

@@ -82,7 +82,10 @@ import Testing
       "\"a\":{\"dtype\":\"F32\",\"shape\":[2305843009213693950],\"data_offsets\":[0,9223372036854775800]}",
       "cut off"
     ),
-    ("\"a\":{\"dtype\":\"Q4\",\"shape\":[8],\"data_offsets\":[0,8]}", "is of type Q4"),
+    ("\"a\":{\"dtype\":\"Q4\",\"shape\":[8],\"data_offsets\":[0,9]}", "cut off"),
+    ("\"a\":{\"dtype\":\"Q4\",\"shape\":[8],\"data_offsets\":[4,8]}", "begin"),
+    ("\"a\":{\"dtype\":\"Q4\",\"shape\":[8],\"data_offsets\":[8,0]}", "no range"),
+    ("\"a\":{\"dtype\":\"F32\",\"shape\":[0,4611686018427387904,4],\"data_offsets\":[0,0]}", "not possible"),
     ("\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,8]}", "\"shape\" is missing"),
     ("\"a\":{\"dtype\":\"F32\",\"shape\":\"2\",\"data_offsets\":[0,8]}", "shape"),
     ("\"a\":17", "a"),
@@ -97,6 +100,20 @@ import Testing
     #expect(text.contains(message), "\(text)")
   }
 
+  /// A tensor of an unknown type is not read, but does not keep the others from being read.
+  @Test func unknownTypes() throws {
+    let file = try open(
+      SafetensorsWriter.file([
+        .init("a", type: "Q4", shape: [8], bytes: [1, 2, 3, 4]), .init("b", shape: [1], [7]),
+      ]))
+    #expect(file.tensors.keys.sorted() == ["b"])
+    let b = try #require(file.tensors["b"])
+    #expect(file.elements(of: b).withUnsafeBytes { $0.loadUnaligned(as: Float.self) } == 7)
+    #expect(file.unreadable.keys.sorted() == ["a"])
+    #expect(
+      try #require(file.unreadable["a"]).hasPrefix("it is of type Q4, which Vitrine does not read"))
+  }
+
   @Test func headerLength() throws {
     var bytes = SafetensorsWriter.file([.init("a", shape: [1], [1])])
     bytes.replaceSubrange(0..<8, with: [UInt8](repeating: 0xFF, count: 8))
@@ -107,6 +124,7 @@ import Testing
 
   @Test func otherFiles() throws {
     #expect(try failure([0x50, 0x4B, 3, 4] + [UInt8](repeating: 0, count: 60)).contains("zip archive"))
+    #expect(try failure(ZipBuilder(.init("model/data.pkl", [])).bytes).contains("PyTorch archive"))
     #expect(try failure([0x80, 2] + [UInt8](repeating: 0, count: 60)).contains("pickle"))
     #expect(try failure(Array("version https://git-lfs.github.com/spec/v1\n".utf8)).contains("git lfs pull"))
     #expect(try failure(Array("hello, this is a text".utf8)).contains("not a checkpoint that Vitrine reads"))

@@ -39,7 +39,7 @@ import Testing
 
   @Test func modelsThatAreNone() throws {
     let folder = try TemporaryFolder()
-    let empty = try folder.write("", to: "empty.safetensors").string
+    let empty = try folder.write("", to: "files/empty.safetensors").string
     for (model, message) in [
       ("/nowhere", "no such file or directory"), (folder.path.string, "no weights in this folder"),
       (empty, "the file is empty"), (Command.photos + "/cat/0100.jpg", "not a checkpoint that Vitrine reads"),

@@ -116,7 +116,6 @@ def fixtures() -> dict[str, bytes]:
         "versions.npz": archive(versions),
         "others.npz": saved(np.savez_compressed, **others),
         "lzma.npz": archive({"a.npy": npy(elements((2, 3)))}, zipfile.ZIP_LZMA),
-        "single.npy": npy(elements((2, 3))),
     }
 
 

@@ -2,7 +2,7 @@
 
 Needs the versions of requirements.txt beside this file:
 
-    python scripts/reference/pytorch_fixtures.py
+    PYTHONHASHSEED=0 python scripts/reference/pytorch_fixtures.py
 
 NAME.pth stands beside NAME.safetensors with the tensors that are to be read from it, contiguous. Files without one are refused.
 """
@@ -11,6 +11,7 @@ import argparse
 import collections
 import inspect
 import io
+import os
 import pathlib
 import pickle
 import random
@@ -25,6 +26,9 @@ from torch import nn
 
 if torch.__version__.split("+")[0] != "2.15.0":
     raise SystemExit(f"torch 2.15.0 is needed, {torch.__version__} is installed")
+# torch.jit writes a module's constants in the order of a set.
+if os.environ.get("PYTHONHASHSEED") != "0":
+    raise SystemExit("set PYTHONHASHSEED=0, so that the same files come out each time")
 
 OUTPUT = pathlib.Path(__file__).parents[2] / "Tests/Fixtures/containers/pytorch"
 FLOATS = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
@@ -205,7 +209,10 @@ def scripted(module):
     """A TorchScript archive without its debugging information, which names the folder that this script lies in."""
     stream = io.BytesIO()
     torch.jit.save(module, stream)
-    keep = lambda name, contents: None if name.endswith(".debug_pkl") else contents
+
+    def keep(name, contents):
+        return None if name.endswith(".debug_pkl") else contents
+
     return repacked(stream.getvalue(), keep, zipfile.ZIP_STORED)
 
 

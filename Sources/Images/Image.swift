@@ -26,7 +26,8 @@ public struct Image: Sendable, Equatable {
     let grey = [UInt8](unsafeUninitializedCapacity: pixels.count) { output, count in
       for pixel in stride(from: 0, to: pixels.count, by: 3) {
         let luma =
-          UInt32(pixels[pixel]) * 19_595 + UInt32(pixels[pixel + 1]) * 38_470 + UInt32(pixels[pixel + 2]) * 7_471
+          UInt32(pixels[pixel]) * 19_595 + UInt32(pixels[pixel + 1]) * 38_470 + UInt32(pixels[pixel + 2])
+          * 7_471
           + 0x8000
         for channel in 0..<3 { output[pixel + channel] = UInt8(luma >> 16) }
       }

@@ -64,7 +64,8 @@ extension EvaluationTransform {
     let inputSize = configuration.inputSize ?? [3, 224, 224]
     guard inputSize.count == 3, inputSize[0] == 3 || inputSize[0] == 1 else {
       throw TransformConfigurationError(
-        field: "input_size", value: "\(inputSize)", requirement: "[3, height, width], or [1, height, width] for grey")
+        field: "input_size", value: "\(inputSize)",
+        requirement: "[3, height, width], or [1, height, width] for grey")
     }
     func given<Value: Collection>(_ value: Value?) -> Value? { value.flatMap { $0.isEmpty ? nil : $0 } }
     /// One number stands for every channel.

@@ -48,7 +48,9 @@ extension InferenceSession {
   /// - Parameter layer: block after which to read, not with `pooled`; nil for the end, after the final norm.
   public func embeddings(of images: [Image], _ selection: TokenSelection, layer: Int?) -> [[Float]?] {
     if let layer {
-      return run(.images(images), upTo: layer) { tokens in select(selection, from: tokens, count: images.count) }
+      return run(.images(images), upTo: layer) { tokens in
+        select(selection, from: tokens, count: images.count)
+      }
     }
     return run(.images(images)) { output in
       // Where the norm comes behind the pool (`fc_norm`), the pooled features are the normed mean.

@@ -63,7 +63,9 @@ public final class VisionTransformer: Sendable {
     self.configuration = configuration
     let named = options.architecture ?? checkpoint.configuration?["architecture"]?.string
     family =
-      named.map { "timm's \($0)" } ?? checkpoint.configuration?["model_type"]?.string.map { "transformers' \($0)" }
+      named.map { "timm's \($0)" } ?? checkpoint.configuration?["model_type"]?.string.map {
+        "transformers' \($0)"
+      }
       ?? reader.likeness.map { "like timm's \($0.name)" }
     path = checkpoint.path
     let preprocessing = try Preprocessing(

@@ -46,7 +46,10 @@ struct Embed: ParsableCommand {
     let layer = try self.layer.map { try resolve($0, depth: model.configuration.depth) }
     try model.checkWeights()
     let standard = TokenSelection.standard(model)
-    let selection = tokens ?? (layer != nil && standard == .pooled ? (model.configuration.hasClassToken ? .classToken : .mean) : standard)
+    let selection =
+      tokens
+      ?? (layer != nil && standard == .pooled
+        ? (model.configuration.hasClassToken ? .classToken : .mean) : standard)
     guard layer == nil || selection != .pooled else {
       throw ValidationError("--tokens pooled is what follows the last block; leave out --layer")
     }

@@ -131,7 +131,8 @@ struct ModelReport: Encodable {
   private var patches: String {
     let a = architecture
     guard a.hasPositions else { return "\(a.patchSize) pixels, no position embeddings" }
-    return "\(a.patchSize) pixels, positions for a grid of \(a.gridSize), resampled \(a.positionResampling.rawValue)"
+    return
+      "\(a.patchSize) pixels, positions for a grid of \(a.gridSize), resampled \(a.positionResampling.rawValue)"
   }
 
   private var tokenSummary: String {

@@ -5,7 +5,8 @@ import SystemPackage
 
 struct Preprocess: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Write exactly what the network is fed: float32 [3, height, width], or [1, height, width] for grey.")
+    abstract:
+      "Write exactly what the network is fed: float32 [3, height, width], or [1, height, width] for grey.")
 
   @Argument(help: ArgumentHelp("The image.", valueName: "image"))
   var image: PathArgument

@@ -171,7 +171,7 @@ import Testing
     let error = try #require(throws: CheckpointError.self) {
       try named([("conv1.weight", [8, 3, 7, 7]), ("fc.bias", [10])])
     }
-    #expect("\(error)".contains("not a Vision Transformer with timm's or Hugging Face's names"))
+    #expect("\(error)".contains("not a Vision Transformer with names of timm, Hugging Face ViT"))
     #expect("\(error)".contains("\"conv1.weight\", \"fc.bias\""))
   }
 }

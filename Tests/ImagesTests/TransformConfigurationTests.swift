@@ -25,7 +25,7 @@ import Testing
 
   @Test(arguments: [
     ("input_size", #"{"input_size": [3, 0, 224]}"#),
-    ("input_size", #"{"input_size": [1, 224, 224]}"#),
+    ("input_size", #"{"input_size": [4, 224, 224]}"#),
     ("input_size", #"{"input_size": [3, 224]}"#),
     ("input_size", #"{"input_size": [3, 224.5, 224]}"#),
     ("input_size", #"{"input_size": [3, 1e300, 224]}"#),
@@ -37,7 +37,7 @@ import Testing
     ("crop_pct", #"{"crop_pct": "0.9"}"#),
     ("crop_mode", #"{"crop_mode": "middle"}"#),
     ("interpolation", #"{"interpolation": "random"}"#),
-    ("mean", #"{"mean": [0.5]}"#),
+    ("mean", #"{"mean": [0.5, 0.5]}"#),
     ("mean", #"{"mean": [0.5, 0.5, 1e300]}"#),
     ("std", #"{"std": [0.5, 0, 0.5]}"#),
     ("std", #"{"std": [0.5, -1, 0.5]}"#),

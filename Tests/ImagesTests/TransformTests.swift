@@ -149,4 +149,24 @@ import Testing
     #expect(other.interpolation == .lanczos && other.resizing == timm.resizing)
     #expect(other.normalization.mean == [0, 0, 0] && other.normalization.std == [1, 1, 1])
   }
+
+  /// Pillow's `convert("L")`, before anything else happens.
+  @Test func `grey is Pillow's luma`() throws {
+    let colors: [UInt8] = [
+      255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255, 1, 2, 3, 200, 100, 50, 12, 250, 99, 127, 128, 129,
+    ]
+    let luma: [Float] = [76, 150, 29, 255, 2, 124, 162, 128]
+    let transform = try EvaluationTransform(
+      size: ImageSize(height: 1, width: 8), cropFraction: 1, mean: [0.2, 0.5, 0.8], std: [0.25, 0.25, 0.25]
+    ).with(channels: 1)
+    let image = Image(width: 8, height: 1, pixels: colors)
+    let expected = luma.map { ($0 / 255 - 0.5) / 0.25 }
+    #expect(try transform.tensor(image) == expected)
+    var patches = [Float](repeating: .nan, count: 8)
+    try patches.withUnsafeMutableBufferPointer {
+      transform.writePatches(
+        ofPrepared: try transform.prepare(image), patchSize: ImageSize(height: 1, width: 4), into: $0)
+    }
+    #expect(patches == expected)
+  }
 }

@@ -99,16 +99,18 @@ import VisionTransformer
 
   @Test func unexpectedTensors() throws {
     var parts = try Parts("timm-token")
-    parts["blocks.0.attn.q_norm.weight"] = .init(
-      "blocks.0.attn.q_norm.weight", shape: [16], Array(repeating: 1, count: 16))
-    #expect(try parts.message().contains("no place for \"blocks.0.attn.q_norm.weight\""))
+    parts["blocks.0.attn.rel_pos"] = .init(
+      "blocks.0.attn.rel_pos", shape: [16], Array(repeating: 1, count: 16))
+    #expect(try parts.message().contains("no place for \"blocks.0.attn.rel_pos\""))
   }
 
-  @Test func swiGLUIsNamed() throws {
-    let error = try #require(throws: CheckpointError.self) {
-      try VisionTransformer(Checkpoint(Fixtures.models.appending("hf-dinov2-swiglu")))
-    }
-    #expect("\(error)".contains("mlp.weights_in"))
+  /// One of three parts of a stacked tensor.
+  @Test func missingPart() throws {
+    var parts = try Parts("hf-vit")
+    parts["vit.encoder.layer.0.attention.attention.key.weight"] = nil
+    #expect(
+      try parts.message().hasSuffix(
+        "tensor \"vit.encoder.layer.0.attention.attention.key.weight\" is missing"))
   }
 
   @Test func integerWeights() throws {
@@ -116,7 +118,8 @@ import VisionTransformer
     parts["norm.weight"] = .init(
       "norm.weight", type: "I32", shape: [48], bytes: Array(repeating: 0, count: 192))
     #expect(
-      try parts.message().contains("tensor \"norm.weight\" is of type I32; weights must be F32, F16 or BF16"))
+      try parts.message().contains(
+        "tensor \"norm.weight\" is of type I32; weights must be F64, F32, F16 or BF16"))
   }
 
   /// What stands in config.json and what the tensors say must agree.
@@ -134,8 +137,8 @@ import VisionTransformer
     ("\"hidden_size\": 32", "\"hidden_size\": 64", "\"embed_dim\" is 64, but the tensors say 32"),
     ("\"patch_size\": 8", "\"patch_size\": 16", "\"patch height\" is 16, but the tensors say 8"),
     (
-      "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"quick_gelu\"",
-      "\"hidden_act\" is \"quick_gelu\": this variant"
+      "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"mish\"",
+      "\"hidden_act\" is \"mish\": expected one of"
     ),
     ("\"model_type\": \"vit\"", "\"model_type\": \"swin\"", "\"model_type\" is \"swin\": supported are"),
     (
@@ -154,23 +157,48 @@ import VisionTransformer
     #expect(actual.contains(message), "\(actual)")
   }
 
-  @Test(arguments: ["resnet50", "vit_base_patch16_rope_224", "vit_base_patch16_siglip_224", "vit", ""])
+  @Test(arguments: ["resnet50", "vit_base_patch16_rope_224", "vit_base_patch16_siglip_223", "vit", ""])
   func unknownArchitectures(_ name: String) throws {
     let parts = try Parts("timm-token")
-    #expect(try parts.message(.init(architecture: name)).contains("architecture \"\(name)\": not supported"))
+    #expect(
+      try parts.message(.init(architecture: name)).contains("architecture \"\(name)\": not one of timm's"))
   }
 
-  @Test func unsupportedArguments() throws {
+  @Test func similarArchitectures() throws {
+    let parts = try Parts("timm-token")
+    #expect(
+      try parts.message(.init(architecture: "vit_small_patch16_225")).contains(
+        "; similar: vit_small_patch16_224"))
+  }
+
+  @Test(arguments: [
+    ("\"qk_norm\": true", "\"qk_norm\" is true, but the tensors say false"),
+    ("\"sparkle\": true", "\"sparkle\" is true: timm's Vision Transformer has no such argument"),
+    ("\"act_layer\": \"mish\"", "\"act_layer\" is \"mish\": expected one of gelu"),
+    ("\"in_chans\": 1", "\"in_chans\" is 1, but the tensors say 3"),
+    ("\"global_pool\": \"map\"", "tensor \"attn_pool.latent\" is missing"),
+  ]) func argumentsThatDoNotFit(_ argument: String, _ message: String) throws {
     var parts = try Parts("timm-token")
     parts.configuration = parts.configuration.replacingOccurrences(
-      of: "\"num_heads\": 3", with: "\"num_heads\": 3, \"qk_norm\": true")
-    #expect(try parts.message().contains("\"qk_norm\" is true: this variant"))
+      of: "\"num_heads\": 3", with: "\"num_heads\": 3, \(argument)")
+    let actual = try parts.message()
+    #expect(actual.contains(message), "\(actual)")
+  }
+
+  @Test(arguments: [2, 4, 7]) func channels(_ count: Int) throws {
+    var parts = try Parts("timm-token")
+    parts["patch_embed.proj.weight"] = .init(
+      "patch_embed.proj.weight", shape: [48, count, 8, 8], Array(repeating: 0.1, count: 48 * count * 64))
+    #expect(
+      try parts.message().hasSuffix(
+        "is a layer for \(count) channels: only images of 3 channels (RGB) or 1 (grey) can be read"))
   }
 
   /// The name given by the user replaces the name alone: what the checkpoint says besides still holds.
   @Test func architectureByTheUser() throws {
     let model = try VisionTransformer(
-      Checkpoint(Fixtures.models.appending("timm-token")), options: .init(architecture: "vit_small_patch8_32")
+      Checkpoint(Fixtures.models.appending("timm-token")),
+      options: .init(architecture: "vit_small_patch16_224")
     )
     #expect(model.configuration.numHeads == 3)
     #expect(model.warnings.isEmpty)

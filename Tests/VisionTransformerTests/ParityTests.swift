@@ -30,7 +30,9 @@ import VisionTransformer
   /// Every file of expected values there is.
   static let cases: [Case] = {
     let files = FileManager.default
-    func contents(_ path: FilePath) -> [String] { ((try? files.contentsOfDirectory(atPath: path.string)) ?? []).sorted() }
+    func contents(_ path: FilePath) -> [String] {
+      ((try? files.contentsOfDirectory(atPath: path.string)) ?? []).sorted()
+    }
     return contents(Fixtures.models).flatMap { name in
       contents(Fixtures.models.appending(name)).filter { $0.hasPrefix("expected") }.map { file in
         let sides = file.split { !$0.isNumber }.compactMap { Int($0) }
@@ -111,7 +113,8 @@ import VisionTransformer
       (expected["logits"] != nil) == (stages["logits"] != nil),
       "a head where there is none, or none where there is")
     // With two heads there are two pooled vectors, of which timm and transformers show neither.
-    let skipped: Set<String> = model.configuration.hasDistillationHead ? ["input", "stem", "pooled"] : ["input", "stem"]
+    let skipped: Set<String> =
+      model.configuration.hasDistillationHead ? ["input", "stem", "pooled"] : ["input", "stem"]
     let compared = Set(expected.keys).subtracting(skipped).sorted()
     #expect(compared.count >= 2)
     for name in compared {

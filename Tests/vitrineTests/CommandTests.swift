@@ -117,7 +117,8 @@ import Testing
     let run = try Command.run("inspect", Fixtures.models.appending("hf-dinov2-registers").string)
     #expect(run.status == 0)
     for text in [
-      "Hugging Face DINOv2, prefix", "2 heads of 16", "class token, 4 registers, layer scale", "token+avg",
+      "Hugging Face DINOv2, prefix", "2 heads of 16", "layer scale", "class token, 4 registers", "token+avg",
+      "transformers' dinov2_with_registers",
     ] {
       #expect(run.output.contains(text), "\(text)")
     }

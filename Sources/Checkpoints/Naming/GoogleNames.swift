@@ -58,7 +58,8 @@ extension NamingScheme {
     }
     let unit = "stages.#-1.blocks.#-1"
     let branches = (1...3).flatMap {
-      convolution("\(unit).conv\($0)", "block#/unit#/conv\($0)") + norm("\(unit).norm\($0)", "block#/unit#/gn\($0)")
+      convolution("\(unit).conv\($0)", "block#/unit#/conv\($0)")
+        + norm("\(unit).norm\($0)", "block#/unit#/gn\($0)")
     }
     return branches + convolution("stem.conv", "conv_root") + norm("stem.norm", "gn_root")
       + convolution("\(unit).downsample.conv", "block#/unit#/conv_proj")

@@ -78,7 +78,8 @@ extension NamingScheme {
       Rule.layer(
         "blocks.#.mlp.fc1",
         stacking: [
-          ["\(layer).mlp.fc1"], ["\(layer).mlp.weights_in"], ["\(layer).mlp.gate_proj", "\(layer).mlp.up_proj"],
+          ["\(layer).mlp.fc1"], ["\(layer).mlp.weights_in"],
+          ["\(layer).mlp.gate_proj", "\(layer).mlp.up_proj"],
         ]),
       Rule.layer(
         "blocks.#.mlp.fc2", "\(layer).mlp.fc2", "\(layer).mlp.weights_out", "\(layer).mlp.down_proj"),
@@ -92,7 +93,8 @@ extension NamingScheme {
     Rule.layer("patch_embed.proj", "embeddings.patch_embedding"),
     Rule.tensor("pos_embed", "embeddings.position_embedding.weight"),
     Rule.layer("blocks.#.norm1", "encoder.layers.#.layer_norm1"),
-    Rule.layer("blocks.#.attn.qkv", stacking: [["q", "k", "v"].map { "encoder.layers.#.self_attn.\($0)_proj" }]),
+    Rule.layer(
+      "blocks.#.attn.qkv", stacking: [["q", "k", "v"].map { "encoder.layers.#.self_attn.\($0)_proj" }]),
     Rule.layer("blocks.#.attn.proj", "encoder.layers.#.self_attn.out_proj"),
     Rule.layer("blocks.#.norm2", "encoder.layers.#.layer_norm2"),
     Rule.layer("blocks.#.mlp.fc1", "encoder.layers.#.mlp.fc1"),

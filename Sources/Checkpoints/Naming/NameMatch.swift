@@ -58,7 +58,8 @@ struct NameMatch {
       depth = max(depth, (Int(index) ?? -1) + 1)
     }
     guard parts[NamingScheme.anchor] != nil, depth > 0 else { return nil }
-    let losers = Set(found.values.flatMap { $0.values.flatMap(\.values) }.map(\.tensor.name)).subtracting(used)
+    let losers = Set(found.values.flatMap { $0.values.flatMap(\.values) }.map(\.tensor.name)).subtracting(
+      used)
     for name in unmatched + losers.sorted() {
       let isHarmless = outer.contains { base in
         name.hasPrefix(base) && scheme.isHarmless(String(name.dropFirst(base.count)))
@@ -124,7 +125,9 @@ extension NamingScheme {
     for anchor in anchors {
       for name in names where name.hasSuffix(anchor) {
         let prefix = name.dropLast(anchor.count)
-        if prefix.isEmpty || prefix.hasSuffix(".") || prefix.hasSuffix("/") { prefixes.insert(String(prefix)) }
+        if prefix.isEmpty || prefix.hasSuffix(".") || prefix.hasSuffix("/") {
+          prefixes.insert(String(prefix))
+        }
       }
     }
     return Array(prefixes.sorted { ($0.count, $0) < ($1.count, $1) }.prefix(8))

@@ -62,7 +62,8 @@ struct NamePattern: Sendable, Equatable {
   /// The indices that `fill` would put into a pattern to make the name; nil where none do.
   static func indices(of name: String, in pattern: String) -> [Int]? {
     let countsFromOne = pattern.contains("#-1")
-    let plain = NamePattern(pattern.split(separator: "#-1", omittingEmptySubsequences: false).joined(separator: "#"))
+    let plain = NamePattern(
+      pattern.split(separator: "#-1", omittingEmptySubsequences: false).joined(separator: "#"))
     let (key, numbers) = parse(name)
     guard plain.key == key, let indices = plain.indices(of: numbers) else { return nil }
     return countsFromOne ? indices.map { $0 + 1 } : indices

@@ -14,7 +14,8 @@ extension NamingScheme {
 
   /// `dinov2/models/vision_transformer.py`, with one list of blocks or with chunks of them.
   static let dinov2 = NamingScheme(
-    .dinov2, signature: ["mask_token", "register_tokens", "blocks.#.mlp.w12.weight", "blocks.$.#.norm1.weight"],
+    .dinov2,
+    signature: ["mask_token", "register_tokens", "blocks.#.mlp.w12.weight", "blocks.$.#.norm1.weight"],
     harmless: ["mask_token", "dino_head.*", "ibot_head.*", "dino_loss.*", "ibot_patch_loss.*"],
     rules: [
       dinov2Blocks("blocks.#"), dinov2Blocks("blocks.$.#"),
@@ -35,7 +36,9 @@ extension NamingScheme {
     let blockLayers = ["norm1", "attn.qkv", "attn.proj", "norm2"].flatMap {
       Rule.layer("blocks.#.\($0)", "\(block).\($0)")
     }
-    let outerLayers = ["patch_embed.proj", "norm", "fc_norm", "head", "head_dist"].flatMap { Rule.layer($0, $0) }
+    let outerLayers = ["patch_embed.proj", "norm", "fc_norm", "head", "head_dist"].flatMap {
+      Rule.layer($0, $0)
+    }
     let tokens = ["cls_token", "dist_token", "pos_embed"].flatMap { Rule.tensor($0, Source($0)) }
     let layerScales = ["ls1.gamma", "ls2.gamma"].flatMap {
       Rule.tensor("blocks.#.\($0)", Source("\(block).\($0)"))
@@ -59,7 +62,8 @@ extension NamingScheme {
       "blocks.#.attns.#.attn.proj",
       "blocks.#.ffns.#.norm", "blocks.#.ffns.#.mlp.norm", "blocks.#.ffns.#.mlp.fc2",
       // Attention pooling.
-      "attn_pool.q", "attn_pool.kv", "attn_pool.proj", "attn_pool.norm", "attn_pool.mlp.fc1", "attn_pool.mlp.fc2",
+      "attn_pool.q", "attn_pool.kv", "attn_pool.proj", "attn_pool.norm", "attn_pool.mlp.fc1",
+      "attn_pool.mlp.fc2",
     ]
     let lambdas = ["lambda_a", "lambda_b", "lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"]
     let tensors = [
@@ -85,7 +89,8 @@ extension NamingScheme {
     }
     return convolutions + norms
       + Rule.tensor(
-        "\(backbone).stem.conv.weight", Source("\(backbone).stem.conv.weight"), Source("\(backbone).conv.weight"))
+        "\(backbone).stem.conv.weight", Source("\(backbone).stem.conv.weight"),
+        Source("\(backbone).conv.weight"))
       + Rule.layer("\(backbone).stem.norm", "\(backbone).stem.norm", "\(backbone).norm")
   }()
 

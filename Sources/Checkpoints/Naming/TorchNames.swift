@@ -47,7 +47,8 @@ extension NamingScheme {
     return NamingScheme(
       .clip,
       harmless: [
-        "transformer.*", "token_embedding.*", "positional_embedding", "ln_final.*", "text_projection*", "text.*",
+        "transformer.*", "token_embedding.*", "positional_embedding", "ln_final.*", "text_projection*",
+        "text.*",
         "attn_mask", "logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size",
       ],
       rules: [

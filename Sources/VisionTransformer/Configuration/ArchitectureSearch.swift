@@ -15,7 +15,9 @@ struct ArchitectureSearch {
   private static func fits(_ entry: TimmArchitectures.Entry, _ facts: TensorFacts) -> Bool {
     let arguments = entry.arguments
     func flag(_ name: String) -> Bool { arguments[name]?.bool ?? false }
-    guard arguments["embed_dim"]?.int == facts.embedDim, arguments["depth"]?.int == facts.depth else { return false }
+    guard arguments["embed_dim"]?.int == facts.embedDim, arguments["depth"]?.int == facts.depth else {
+      return false
+    }
     let ratio = arguments["mlp_ratio"]?.double ?? 4
     let hidden = Int(Double(facts.embedDim) * ratio)
     let layer = arguments["mlp_layer"]?.string
@@ -23,13 +25,15 @@ struct ArchitectureSearch {
     let poolsPatches = ["avg", "avgmax", "max"].contains(pool)
     let block = arguments["block_fn"]?.string
     let structure: TensorFacts.Structure =
-      block == "parallel_things" ? .branched : block?.hasSuffix("parallel_scaling") == true ? .parallel : .sequential
+      block == "parallel_things"
+      ? .branched : block?.hasSuffix("parallel_scaling") == true ? .parallel : .sequential
     let initialScale = arguments["init_values"]?.double ?? 0
     return arguments["patch_size"]?.int == facts.projectionSize.height
       && facts.projectionSize.height == facts.projectionSize.width
       && (layer == "swiglu_packed" ? hidden / 2 : hidden) == facts.mlpDim && (layer != nil) == facts.gatedMLP
       && structure == facts.structure
-      && (arguments["attn_layer"]?.string == "diff" || block == "diff_parallel_scaling") == facts.differentialAttention
+      && (arguments["attn_layer"]?.string == "diff" || block == "diff_parallel_scaling")
+        == facts.differentialAttention
       && (arguments["class_token"]?.bool ?? true) == facts.hasClassToken
       && entry.isDistilled == facts.hasDistillationToken
       && (arguments["reg_tokens"]?.int ?? 0) == facts.numRegisterTokens

@@ -39,7 +39,9 @@ struct ConfigurationReader {
     if facts.hasDistillationHead, !facts.hasDistillationToken { throw tensors.missing("dist_token") }
     if facts.hasDistillationToken, !facts.hasClassToken { throw tensors.missing("cls_token") }
     // transformers' classifiers of DeiT may read the class token alone.
-    if tensors.scheme.library == .timm, facts.hasDistillationToken, facts.headShape != nil, !facts.hasDistillationHead {
+    if tensors.scheme.library == .timm, facts.hasDistillationToken, facts.headShape != nil,
+      !facts.hasDistillationHead
+    {
       throw tensors.missing("head_dist.weight")
     }
     if declared.hasFinalNorm, !facts.hasNorm, !facts.hasFeatureNorm { throw tensors.missing("norm.weight") }
@@ -48,15 +50,18 @@ struct ConfigurationReader {
       embedDim: facts.embedDim, depth: facts.depth, numHeads: try numHeads(declared, facts),
       mlpDim: facts.mlpDim, numClasses: facts.headShape?[0] ?? 0,
       norm: declared.norm ?? (facts.normBias ? .layerNorm : .rmsNorm), normEpsilon: declared.normEpsilon,
-      activation: declared.activation ?? (facts.gatedMLP ? .silu : .gelu), block: try block(declared, facts), numBranches: facts.numBranches,
+      activation: declared.activation ?? (facts.gatedMLP ? .silu : .gelu), block: try block(declared, facts),
+      numBranches: facts.numBranches,
       gatedMLP: facts.gatedMLP, differentialAttention: facts.differentialAttention,
       hasClassToken: facts.hasClassToken, hasDistillationToken: facts.hasDistillationToken,
       numRegisterTokens: facts.numRegisterTokens, hasPositions: facts.positions != nil,
       numPositionedPrefixTokens: numPositioned, qkvBias: facts.qkvBias, layerScale: facts.layerScale,
       queryKeyNorm: facts.queryKeyNorm, hasPatchNorm: facts.hasPatchNorm, hasPreNorm: facts.hasPreNorm,
       globalPool: try globalPool(declared, facts), poolsPrefixTokens: declared.poolsPrefixTokens,
-      hasNorm: facts.hasNorm, hasFeatureNorm: facts.hasFeatureNorm, representationDim: facts.representationDim,
-      representationPrecedesNorm: facts.representationDim != nil && tensors.scheme.library == .pyTorchPretrainedViT,
+      hasNorm: facts.hasNorm, hasFeatureNorm: facts.hasFeatureNorm,
+      representationDim: facts.representationDim,
+      representationPrecedesNorm: facts.representationDim != nil
+        && tensors.scheme.library == .pyTorchPretrainedViT,
       hasDistillationHead: facts.hasDistillationHead, projectionDim: facts.projectionDim,
       positionResampling: declared.positionResampling)
     try checkAgreement(declared, facts)
@@ -70,7 +75,8 @@ struct ConfigurationReader {
     let configuration = checkpoint.configuration
     let conventions = tensors.scheme.library.conventions(tensors)
     let name = configuration?["architecture"]?.string
-    if let name = architecture ?? name, configuration == nil || configuration?["architecture"]?.string != nil {
+    if let name = architecture ?? name, configuration == nil || configuration?["architecture"]?.string != nil
+    {
       var declared = try TimmDeclaration(
         path: checkpoint.configurationPath, configuration: configuration, architecture: name
       ).read()
@@ -130,14 +136,16 @@ struct ConfigurationReader {
       declared.imageSize = chosen.declared.imageSize
     }
     let others = readings.filter {
-      $0.declared.activation != chosen.declared.activation || $0.declared.normEpsilon != chosen.declared.normEpsilon
+      $0.declared.activation != chosen.declared.activation
+        || $0.declared.normEpsilon != chosen.declared.normEpsilon
         || $0.declared.block != chosen.declared.block || $0.declared.globalPool != chosen.declared.globalPool
         || $0.declared.numHeads != chosen.declared.numHeads
     }
     if let other = others.first {
       warnings.append(
         "\(checkpoint.path): several of timm's architectures have these tensors; assumed \(chosen.entry.name), not "
-          + "\(other.entry.name)\(others.count > 1 ? " or \(others.count - 1) more" : "") (--architecture decides)")
+          + "\(other.entry.name)\(others.count > 1 ? " or \(others.count - 1) more" : "") (--architecture decides)"
+      )
     }
   }
 
@@ -156,7 +164,8 @@ struct ConfigurationReader {
           + "\(heads == 1 ? "head" : "heads") of \(facts.embedDim / heads) "
           + "(state num_heads in config.json, or give --architecture)")
     }
-    guard heads > 0, facts.embedDim.isMultiple(of: heads), !facts.differentialAttention || facts.embedDim.isMultiple(of: 2 * heads)
+    guard heads > 0, facts.embedDim.isMultiple(of: heads),
+      !facts.differentialAttention || facts.embedDim.isMultiple(of: 2 * heads)
     else {
       throw ModelError.configuration(
         path: checkpoint.path, field: "num_heads",
@@ -182,7 +191,9 @@ struct ConfigurationReader {
     if facts.hasAttentionPool {
       return tensors.scheme.library == .huggingFaceSigLIP && facts.headShape != nil ? .average : .attention
     }
-    if [.huggingFaceDINOv2, .dinov2].contains(tensors.scheme.library), facts.headShape?[1] == 2 * facts.embedDim {
+    if [.huggingFaceDINOv2, .dinov2].contains(tensors.scheme.library),
+      facts.headShape?[1] == 2 * facts.embedDim
+    {
       return .tokenAndAverage
     }
     let pool = declared.globalPool ?? (facts.hasFeatureNorm || !facts.hasClassToken ? .average : .token)
@@ -195,18 +206,21 @@ struct ConfigurationReader {
     let numbers: [(String, Int?, Int)] = [
       ("embed_dim", declared.embedDim, facts.embedDim), ("depth", declared.depth, facts.depth),
       ("num_heads", facts.numHeads == nil ? nil : declared.numHeads, facts.numHeads ?? 0),
-      ("mlp_dim", declared.mlpDim, facts.mlpDim), ("num_classes", declared.numClasses, facts.headShape?[0] ?? 0),
+      ("mlp_dim", declared.mlpDim, facts.mlpDim),
+      ("num_classes", declared.numClasses, facts.headShape?[0] ?? 0),
       ("in_chans", declared.inChannels, facts.inChannels),
       ("patch height", declared.patchSize?.height, facts.projectionSize.height),
       ("patch width", declared.patchSize?.width, facts.projectionSize.width),
     ]
     let flags: [(String, Bool?, Bool)] = [
-      ("qkv_bias", declared.qkvBias, facts.qkvBias), ("proj_bias", declared.projectionBias, facts.projectionBias),
+      ("qkv_bias", declared.qkvBias, facts.qkvBias),
+      ("proj_bias", declared.projectionBias, facts.projectionBias),
       ("qk_norm", declared.queryKeyNorm, facts.queryKeyNorm),
       ("class_token", declared.hasClassToken, facts.hasClassToken),
     ]
     let texts =
-      numbers.map { ($0, $1.map(String.init), String($2)) } + flags.map { ($0, $1.map(String.init), String($2)) }
+      numbers.map { ($0, $1.map(String.init), String($2)) }
+      + flags.map { ($0, $1.map(String.init), String($2)) }
     for (field, configured, tensors) in texts {
       if let configured, configured != tensors {
         throw ModelError.disagreement(
@@ -246,6 +260,7 @@ struct ConfigurationReader {
       path: tensors.path(of: "pos_embed"), field: tensors.foreignName(of: "pos_embed"),
       value: "\(positions) positions",
       remedy:
-        "no square grid of patches with \(numPrefixTokens) prefix tokens; state the image size in config.json")
+        "no square grid of patches with \(numPrefixTokens) prefix tokens; state the image size in config.json"
+    )
   }
 }

@@ -34,7 +34,8 @@ struct HuggingFaceDeclaration {
   ]
 
   private static let activations: [String: ActivationKind] = [
-    "gelu": .gelu, "gelu_python": .gelu, "gelu_new": .geluTanh, "gelu_fast": .geluTanh, "gelu_pytorch_tanh": .geluTanh,
+    "gelu": .gelu, "gelu_python": .gelu, "gelu_new": .geluTanh, "gelu_fast": .geluTanh,
+    "gelu_pytorch_tanh": .geluTanh,
     "gelu_python_tanh": .geluTanh, "quick_gelu": .quickGELU, "relu": .relu, "silu": .silu, "swish": .silu,
   ]
 
@@ -50,13 +51,16 @@ struct HuggingFaceDeclaration {
     guard let family = Self.families[type] else {
       throw .configuration(
         path: path, field: "model_type", value: "\"\(given)\"",
-        remedy: "supported are \((Array(Self.families.keys) + ["clip", "siglip"]).sorted().joined(separator: ", "))")
+        remedy:
+          "supported are \((Array(Self.families.keys) + ["clip", "siglip"]).sorted().joined(separator: ", "))"
+      )
     }
     let fields = ConfigurationFields(
       path: path, values: isWhole ? configuration["vision_config"] ?? .object([:]) : configuration)
     let embedDim = try fields.int("hidden_size") ?? family.hiddenSize
     var declared = Declared(
-      normEpsilon: try fields.epsilon("layer_norm_eps") ?? family.epsilon, positionResampling: family.resampling)
+      normEpsilon: try fields.epsilon("layer_norm_eps") ?? family.epsilon,
+      positionResampling: family.resampling)
     declared.embedDim = embedDim
     declared.depth = try fields.int("num_hidden_layers") ?? family.depth
     declared.numHeads = try fields.int("num_attention_heads") ?? family.numHeads

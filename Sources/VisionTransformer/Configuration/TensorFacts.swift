@@ -84,7 +84,9 @@ struct TensorFacts {
     differentialAttention =
       tensors.containsLike("\(attention).lambda_q1") || tensors.containsLike("\(attention).lambda_a")
     qkvBias = tensors.containsLike("\(attention).\(layer).bias")
-    projectionBias = ["proj", "out_proj", "attn_out_proj"].contains { tensors.containsLike("\(attention).\($0).bias") }
+    projectionBias = ["proj", "out_proj", "attn_out_proj"].contains {
+      tensors.containsLike("\(attention).\($0).bias")
+    }
     queryKeyNorm =
       tensors.containsLike("\(attention).q_norm.weight") || tensors.containsLike("\(attention).k_norm.weight")
     attentionNorm = tensors.containsLike("\(attention).norm.weight")
@@ -133,7 +135,10 @@ private struct Shapes {
   /// The backbone of a hybrid and the channels of its input; without one, those of the patch projection.
   func stem(projectionInputs: Int) throws -> (ResNetConfiguration?, inChannels: Int) {
     let name = "patch_embed.backbone.stem.conv.weight"
-    guard tensors.containsLike(name) || tensors.containsLike("patch_embed.backbone.stages.0.blocks.0.conv1.weight") else {
+    guard
+      tensors.containsLike(name)
+        || tensors.containsLike("patch_embed.backbone.stages.0.blocks.0.conv1.weight")
+    else {
       return (nil, try channels(projectionInputs, of: "patch_embed.proj.weight"))
     }
     guard let shape = tensors.shape(of: name) else { throw tensors.missing(name) }
@@ -141,7 +146,9 @@ private struct Shapes {
     var depths: [Int] = []
     while tensors.contains("patch_embed.backbone.stages.\(depths.count).blocks.0.conv1.weight") {
       var units = 1
-      while tensors.contains("patch_embed.backbone.stages.\(depths.count).blocks.\(units).conv1.weight") { units += 1 }
+      while tensors.contains("patch_embed.backbone.stages.\(depths.count).blocks.\(units).conv1.weight") {
+        units += 1
+      }
       depths.append(units)
     }
     // The stem and its pool halve twice, each stage but the first once.
@@ -152,7 +159,8 @@ private struct Shapes {
   private func channels(_ count: Int, of name: String) throws -> Int {
     guard count == 3 || count == 1 else {
       throw ModelError.configuration(
-        path: tensors.path(of: name), field: tensors.foreignName(of: name), value: "a layer for \(count) channels",
+        path: tensors.path(of: name), field: tensors.foreignName(of: name),
+        value: "a layer for \(count) channels",
         remedy: "only images of 3 channels (RGB) or 1 (grey) can be read")
     }
     return count
@@ -179,7 +187,8 @@ private struct Shapes {
   }
 
   func numHeads(_ name: String) -> Int? {
-    guard let part = tensors.parts(of: name)?.first, part.layout == .intoHeads, part.storedShape.count == 3 else {
+    guard let part = tensors.parts(of: name)?.first, part.layout == .intoHeads, part.storedShape.count == 3
+    else {
       return nil
     }
     return part.storedShape[1]

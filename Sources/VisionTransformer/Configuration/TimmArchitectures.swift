@@ -49,7 +49,8 @@ struct TimmArchitectures: Sendable {
     }.filter { $0.1 > 1 }.sorted { ($1.1, $0.0.count, $0.0) < ($0.1, $1.0.count, $1.0) }.prefix(3).map(\.0)
     let remedy = similar.isEmpty ? "" : "; similar: \(similar.joined(separator: ", "))"
     throw .unknownArchitecture(
-      name, remedy: "not one of timm's \(entries.count) Vision Transformers, such as vit_base_patch16_224\(remedy)")
+      name,
+      remedy: "not one of timm's \(entries.count) Vision Transformers, such as vit_base_patch16_224\(remedy)")
   }
 
   func find(_ name: String) -> Entry? {

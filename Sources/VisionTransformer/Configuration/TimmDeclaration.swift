@@ -13,23 +13,30 @@ struct TimmDeclaration {
 
   /// Arguments whose effect the tensors show, or that have none on the result.
   private static let inertArguments: Set<String> = [
-    "init_values", "reg_tokens", "no_embed_class", "pre_norm", "fc_norm", "scale_attn_norm", "scale_mlp_norm", "attn_layer",
-    "embed_layer", "embed_norm_layer", "mlp_layer", "dynamic_img_size", "dynamic_img_pad", "drop_rate", "pos_drop_rate",
-    "patch_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate", "weight_init", "fix_init", "pos_embed",
+    "init_values", "reg_tokens", "no_embed_class", "pre_norm", "fc_norm", "scale_attn_norm", "scale_mlp_norm",
+    "attn_layer",
+    "embed_layer", "embed_norm_layer", "mlp_layer", "dynamic_img_size", "dynamic_img_pad", "drop_rate",
+    "pos_drop_rate",
+    "patch_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate", "weight_init", "fix_init",
+    "pos_embed",
   ]
   private static let activeArguments: Set<String> = [
-    "img_size", "patch_size", "in_chans", "num_classes", "global_pool", "embed_dim", "depth", "num_heads", "mlp_ratio",
-    "qkv_bias", "proj_bias", "qk_norm", "class_token", "pool_include_prefix", "final_norm", "norm_layer", "act_layer", "block_fn",
+    "img_size", "patch_size", "in_chans", "num_classes", "global_pool", "embed_dim", "depth", "num_heads",
+    "mlp_ratio",
+    "qkv_bias", "proj_bias", "qk_norm", "class_token", "pool_include_prefix", "final_norm", "norm_layer",
+    "act_layer", "block_fn",
   ]
   static let activations: [String: ActivationKind] = [
-    "gelu": .gelu, "gelu_tanh": .geluTanh, "quick_gelu": .quickGELU, "quickgelu": .quickGELU, "silu": .silu, "swish": .silu,
+    "gelu": .gelu, "gelu_tanh": .geluTanh, "quick_gelu": .quickGELU, "quickgelu": .quickGELU, "silu": .silu,
+    "swish": .silu,
     "relu": .relu,
   ]
   private static let norms: [String: NormKind] = [
     "layernorm": .layerNorm, "layernormfp32": .layerNorm, "rmsnorm": .rmsNorm, "rmsnormfp32": .rmsNorm,
   ]
   private static let blocks: [String: BlockKind] = [
-    "res_post": .postNorm, "parallel_scaling": .parallel, "diff_parallel_scaling": .parallel, "parallel_things": .preNorm,
+    "res_post": .postNorm, "parallel_scaling": .parallel, "diff_parallel_scaling": .parallel,
+    "parallel_things": .preNorm,
   ]
 
   func read() throws(ModelError) -> Declared {
@@ -86,7 +93,9 @@ struct TimmDeclaration {
     if let embedding = fields.values?["embed_layer"], embedding["type"]?.string != "resnetv2" {
       throw .configuration(
         path: path, field: "architecture", value: "\"\(architecture)\"",
-        remedy: "a hybrid with \(embedding["type"]?.string ?? "another network") in front; only ResNet-V2 is supported")
+        remedy:
+          "a hybrid with \(embedding["type"]?.string ?? "another network") in front; only ResNet-V2 is supported"
+      )
     }
     try fields.require("mlp_layer", among: [.string("swiglu"), .string("swiglu_packed"), .string("mlp")])
     try fields.require("attn_layer", among: [.string(""), .string("attn"), .string("diff")])
@@ -116,7 +125,8 @@ struct TimmDeclaration {
     _ entry: TimmArchitectures.Entry, numClasses: Int?
   ) throws(ModelError) -> GlobalPool? {
     let value =
-      configuration?["model_args"]?["global_pool"] ?? configuration?["global_pool"] ?? entry.arguments["global_pool"]
+      configuration?["model_args"]?["global_pool"] ?? configuration?["global_pool"]
+      ?? entry.arguments["global_pool"]
     // Without a head, timm's models may come without pooling.
     guard let value, value != .string("") || numClasses != 0 else { return nil }
     guard let pool = value.string.flatMap(GlobalPool.init(rawValue:)), pool != .tokenAndAverage else {

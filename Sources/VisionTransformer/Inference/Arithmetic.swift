@@ -21,7 +21,9 @@ extension VisionTransformer {
       products += tokens * pool.keyValue.size + 2 * tokens * Double(configuration.embedDim)
       products += pool.query.size + pool.projection.size + pool.fc1.size + pool.fc2.size
     }
-    let heads = [parameters.representation, parameters.head, parameters.distillationHead, parameters.projection]
+    let heads = [
+      parameters.representation, parameters.head, parameters.distillationHead, parameters.projection,
+    ]
     for layer in heads { products += layer?.size ?? 0 }
     return 2 * products / 1e9
   }

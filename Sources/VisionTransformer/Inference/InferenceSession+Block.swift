@@ -94,13 +94,16 @@ extension InferenceSession {
       let heads = arena.matrix(rows: x.rows, columns: dim)
       for image in 0..<batch {
         let rows = image * numTokens..<(image + 1) * numTokens
-        let (queries, keys, values) = (qkv[rows, 0..<dim], qkv[rows, dim..<2 * dim], qkv[rows, 2 * dim..<3 * dim])
+        let (queries, keys, values) = (
+          qkv[rows, 0..<dim], qkv[rows, dim..<2 * dim], qkv[rows, 2 * dim..<3 * dim]
+        )
         if let differential = branch.differential {
           subtract(queries.view, keys.view, values.view, differential, into: heads[rows, 0..<dim])
         } else {
           compute.attention(
             queries: queries.view, keys: keys.view, values: values.view,
-            numHeads: model.configuration.numHeads, into: heads[rows, 0..<dim], probabilities: nil, arena: arena)
+            numHeads: model.configuration.numHeads, into: heads[rows, 0..<dim], probabilities: nil,
+            arena: arena)
         }
       }
       if let norm = branch.outputNorm { normalize(heads.view, norm, into: heads) }

@@ -12,7 +12,8 @@ extension InferenceSession {
   /// - Parameters:
   ///   - image: pixels [height * width, channels].
   ///   - tokens: receives [patches, D].
-  func embed(_ image: MutableMatrixView, size: Extent, stem: ResNetParameters, into tokens: MutableMatrixView) {
+  func embed(_ image: MutableMatrixView, size: Extent, stem: ResNetParameters, into tokens: MutableMatrixView)
+  {
     arena.scope {
       let input = Map(pixels: image, size: size)
       let rootSize = stem.stem.outputSize(of: size)
@@ -27,10 +28,12 @@ extension InferenceSession {
       let map = forward(stem.units, Map(pixels: pooled, size: pooledSize))
       let scale = model.configuration.stem?.stride ?? 1
       let patch = Extent(
-        height: model.configuration.patchSize.height / scale, width: model.configuration.patchSize.width / scale)
+        height: model.configuration.patchSize.height / scale,
+        width: model.configuration.patchSize.width / scale)
       let projection = model.parameters.patchEmbedding
       compute.convolution(
-        map.pixels.view, size: map.size, weight: projection.weight, bias: projection.bias?.base, kernel: patch,
+        map.pixels.view, size: map.size, weight: projection.weight, bias: projection.bias?.base,
+        kernel: patch,
         stride: patch, padding: Padding(0), into: tokens, arena: arena)
     }
   }

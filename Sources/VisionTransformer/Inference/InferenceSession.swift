@@ -151,7 +151,8 @@ public final class InferenceSession {
       model.transform.writePatches(ofPrepared: images[index], patchSize: patchSize, into: output)
     case .tensors(let tensors):
       PatchRows.write(
-        tensors[index], channels: model.configuration.inChannels, size: model.transform.size, patchSize: patchSize,
+        tensors[index], channels: model.configuration.inChannels, size: model.transform.size,
+        patchSize: patchSize,
         into: output)
     }
   }

@@ -6,7 +6,8 @@ enum PatchRows {
   ///   - tensor: float32 [channels, size.height, size.width], size a multiple of the patch.
   ///   - output: receives [patches, channels * P * P]: patches in the order of reading, within a row channel, then row, then column.
   static func write(
-    _ tensor: [Float], channels: Int, size: ImageSize, patchSize: ImageSize, into output: UnsafeMutableBufferPointer<Float>
+    _ tensor: [Float], channels: Int, size: ImageSize, patchSize: ImageSize,
+    into output: UnsafeMutableBufferPointer<Float>
   ) {
     precondition(
       tensor.count == channels * size.height * size.width && output.count == tensor.count,

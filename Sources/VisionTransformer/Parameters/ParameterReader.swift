@@ -183,7 +183,8 @@ struct ParameterReader {
   }
 
   /// timm's `ParallelScalingBlock`: one matrix into the MLP and the heads, and one, or two, out of both.
-  private mutating func parallelBlock(_ name: String, index: Int) throws(CheckpointError) -> Parameters.Block {
+  private mutating func parallelBlock(_ name: String, index: Int) throws(CheckpointError) -> Parameters.Block
+  {
     let (d, m) = (configuration.embedDim, configuration.mlpDim)
     let norm = try self.norm("\(name).in_norm", dim: d)
     let input = try linear("\(name).in_proj", outputs: m + 3 * d, inputs: d, hasBias: configuration.qkvBias)

@@ -53,7 +53,8 @@ struct PositionEmbedding {
       case .bicubicAntialiased: antialiasedTap(index, scale: scale, count: count)
       case .bicubic: cubicTap(at: scale * center - 0.5, count: count)
       // F.interpolate takes the scale from the factor that it was given, not from the sizes.
-      case .bicubicOffset: cubicTap(at: Float(1 / ((Double(newCount) + 0.1) / Double(count))) * center - 0.5, count: count)
+      case .bicubicOffset:
+        cubicTap(at: Float(1 / ((Double(newCount) + 0.1) / Double(count))) * center - 0.5, count: count)
       case .bicubicCorners: cubicTap(at: cornerScale * Float(index), count: count)
       case .bilinear: linearTap(at: max(scale * center - 0.5, 0), count: count)
       case .bilinearCorners: linearTap(at: cornerScale * Float(index), count: count)

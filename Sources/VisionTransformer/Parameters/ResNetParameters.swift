@@ -40,7 +40,8 @@ extension ParameterReader {
   mutating func stem() throws(CheckpointError) -> ResNetParameters? {
     guard let depths = configuration.stem?.depths else { return nil }
     let stem = try standardized(
-      "\(Self.backbone).stem.conv", norm: "\(Self.backbone).stem.norm", inputs: configuration.inChannels, kernel: 7,
+      "\(Self.backbone).stem.conv", norm: "\(Self.backbone).stem.norm", inputs: configuration.inChannels,
+      kernel: 7,
       stride: 2)
     var units: [ResNetParameters.Unit] = []
     var channels = stem.outputs
@@ -63,7 +64,8 @@ extension ParameterReader {
             "\(name).downsample.conv", norm: "\(name).downsample.norm", inputs: channels, kernel: 1,
             stride: stride)
         if let downsample, downsample.outputs != expand.outputs {
-          try weights.tensors.require("\(name).downsample.conv.weight", shape: [expand.outputs, channels, 1, 1])
+          try weights.tensors.require(
+            "\(name).downsample.conv.weight", shape: [expand.outputs, channels, 1, 1])
         }
         units.append(.init(convolutions: [reduce, middle, expand], downsample: downsample))
         channels = expand.outputs
@@ -83,7 +85,9 @@ extension ParameterReader {
     guard outputs.isMultiple(of: ResNetParameters.numGroups) else {
       throw .malformedTensor(
         path: tensors.path(of: "\(name).weight"), tensor: tensors.foreignName(of: "\(name).weight"),
-        reason: "its \(outputs) channels cannot be cut into the \(ResNetParameters.numGroups) groups of the norm that follows")
+        reason:
+          "its \(outputs) channels cannot be cut into the \(ResNetParameters.numGroups) groups of the norm that follows"
+      )
     }
     let extent = Extent(height: kernel, width: kernel)
     let source = try convolution("\(name).weight", outputs: outputs, inputs: inputs, kernel: extent)

@@ -8,9 +8,9 @@ import SystemPackage
 
 /// A trained model on disk: its tensors, and the configuration files beside them.
 ///
-/// A folder in the Hugging Face layout (`config.json`, `model.safetensors`, `model.safetensors.index.json` or
-/// `pytorch_model.bin`, optional `preprocessor_config.json`), a folder with one file of weights of any name, or a file on its
-/// own. A file with one of the three names brings the configuration of its folder along. Its contents say what kind it is.
+/// A folder in the Hugging Face layout (`config.json`, `model.safetensors` or `pytorch_model.bin` or the index of their shards,
+/// optional `preprocessor_config.json`), a folder with one file of weights of any name, or a file on its own. A file with one of
+/// these names brings the configuration of its folder along. Its contents say what kind it is.
 public struct Checkpoint: Sendable {
   /// The folder or file as it was given.
   public let path: FilePath
@@ -25,11 +25,10 @@ public struct Checkpoint: Sendable {
   public let configurationPath: FilePath
   public let preprocessorConfigurationPath: FilePath
 
-  static let weightsName = "model.safetensors"
-  static let indexName = "model.safetensors.index.json"
-  static let pyTorchName = "pytorch_model.bin"
   /// The weights of the Hugging Face layout, in the order in which they are looked for.
-  private static let usualNames = [weightsName, indexName, pyTorchName]
+  private static let usualNames = [
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+  ]
   /// What files of weights are called otherwise.
   private static let endings = [".safetensors", ".npz", ".pth", ".pt", ".bin"]
 
@@ -73,9 +72,12 @@ public struct Checkpoint: Sendable {
   }
 
   private static func openFile(_ path: FilePath) throws(CheckpointError) -> any TensorContainer {
-    if path.lastComponent?.string.hasSuffix(".index.json") == true {
-      return try ShardedSafetensors(index: path)
-    }
+    path.lastComponent?.string.hasSuffix(".index.json") == true
+      ? try ShardedFiles(index: path) : try openByContents(path)
+  }
+
+  /// Opens a file that is a container itself; which, its contents say.
+  static func openByContents(_ path: FilePath) throws(CheckpointError) -> any TensorContainer {
     let file = try MappedFile(path)
     let format = try ContainerFormat(of: file)
     switch format {

@@ -30,6 +30,19 @@ import Testing
     }
   }
 
+  /// Shards may be of any kind.
+  @Test func shardsOfPyTorch() throws {
+    let source = Fixtures.folder.appending("containers/pytorch/plain-protocol-2.pth")
+    let single = try Checkpoint(source)
+    let folder = try TemporaryFolder()
+    try folder.copy(source, to: "pytorch_model-00001-of-00001.bin")
+    let map = single.container.tensors.keys.map { "\"\($0)\":\"pytorch_model-00001-of-00001.bin\"" }
+    try folder.write("{\"weight_map\":{\(map.joined(separator: ","))}}", to: "pytorch_model.bin.index.json")
+    let sharded = try Checkpoint(folder.path)
+    #expect(sharded.container.format == "sharded PyTorch archive")
+    #expect(sharded.container.tensors == single.container.tensors && !sharded.container.tensors.isEmpty)
+  }
+
   @Test func brokenShards() throws {
     let folder = try TemporaryFolder()
     func message(_ index: String) throws -> String {
@@ -42,6 +55,9 @@ import Testing
     #expect(try message("{\"weight_map\":{\"b\":\"one.safetensors\"}}").contains("does not hold it"))
     #expect(try message("{\"weight_map\":{\"a\":\"../one.safetensors\"}}").contains("is not a file name"))
     #expect(try message("{\"weight_map\":{\"a\":\"/etc/passwd\"}}").contains("is not a file name"))
+    #expect(
+      try message("{\"weight_map\":{\"a\":\"model.safetensors.index.json\"}}").contains(
+        "not a checkpoint that Vitrine reads"))
     #expect(try message("{\"weights\":{}}").contains("\"weight_map\" is missing"))
     #expect(try message("[1, 2").contains("not valid JSON"))
   }
@@ -108,70 +124,5 @@ import Testing
     try folder.write("{\"architecture\": ", to: "config.json")
     let error = try #require(throws: CheckpointError.self) { try Checkpoint(folder.path) }
     #expect("\(error)".contains("config.json: not valid JSON"))
-  }
-}
-
-@Suite struct NamedTensorsTests {
-  private func named(_ tensors: [(String, [Int])]) throws -> NamedTensors {
-    let folder = try TemporaryFolder()
-    let file = try folder.write(
-      SafetensorsWriter.file(
-        tensors.map { .init($0.0, shape: $0.1, [Float](repeating: 0, count: $0.1.reduce(1, *))) }),
-      to: "model.safetensors")
-    return try NamedTensors(SafetensorsFile(file), path: file)
-  }
-
-  @Test(arguments: ["", "module.", "backbone.", "model.vit."]) func prefixes(_ prefix: String) throws {
-    let tensors = try named([
-      (prefix + "embeddings.patch_embeddings.projection.weight", [4, 3, 2, 2]),
-      (prefix + "encoder.layer.0.layernorm_before.weight", [4]),
-      (prefix + "encoder.layer.0.attention.attention.query.weight", [4, 4]),
-      (prefix + "encoder.layer.0.attention.attention.key.weight", [4, 4]),
-      (prefix + "encoder.layer.0.attention.attention.value.weight", [4, 4]),
-      ("classifier.weight", [5, 4]), (prefix + "pooler.dense.weight", [4, 4]),
-      (prefix + "something.else", [1]),
-    ])
-    #expect(tensors.scheme.library == .huggingFaceViT)
-    #expect(tensors.prefix == prefix)
-    #expect(tensors.depth == 1)
-    #expect(tensors.shape(of: "blocks.0.attn.qkv.weight") == [12, 4])
-    #expect(tensors.shape(of: "head.weight") == [5, 4])
-    #expect(tensors.ignored == [prefix + "pooler.dense.weight"])
-    #expect(tensors.unexpected == [prefix + "something.else"])
-    #expect(
-      tensors.foreignName(of: "blocks.0.mlp.fc1.bias") == prefix + "encoder.layer.0.intermediate.dense.bias")
-  }
-
-  /// The names that transformers 5 uses in memory, saved as they are.
-  @Test func namesOfTransformers5() throws {
-    let tensors = try named([
-      ("vit.embeddings.patch_embeddings.projection.weight", [4, 3, 2, 2]),
-      ("vit.layers.0.layernorm_before.weight", [4]), ("vit.layers.0.attention.q_proj.weight", [4, 4]),
-      ("vit.layers.0.attention.k_proj.weight", [4, 4]), ("vit.layers.0.attention.v_proj.weight", [4, 4]),
-      ("vit.layers.0.attention.o_proj.weight", [4, 4]), ("vit.layers.0.mlp.fc1.weight", [8, 4]),
-    ])
-    #expect(tensors.scheme.library == .huggingFaceViT)
-    #expect(tensors.unexpected.isEmpty)
-    #expect(
-      tensors.parts(of: "blocks.0.attn.qkv.weight")?.map { $0.tensor.name }
-        == ["q", "k", "v"].map { "vit.layers.0.attention.\($0)_proj.weight" })
-  }
-
-  /// A gap between blocks must not be taken for the end.
-  @Test func gaps() throws {
-    let tensors = try named([
-      ("patch_embed.proj.weight", [4, 3, 2, 2]), ("blocks.0.norm1.weight", [4]),
-      ("blocks.2.norm1.weight", [4]),
-    ])
-    #expect(tensors.depth == 3)
-    #expect(!tensors.contains("blocks.1.norm1.weight"))
-  }
-
-  @Test func otherModels() throws {
-    let error = try #require(throws: CheckpointError.self) {
-      try named([("conv1.weight", [8, 3, 7, 7]), ("fc.bias", [10])])
-    }
-    #expect("\(error)".contains("not a Vision Transformer with names of timm, Hugging Face ViT"))
-    #expect("\(error)".contains("\"conv1.weight\", \"fc.bias\""))
   }
 }

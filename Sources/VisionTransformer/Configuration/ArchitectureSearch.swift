@@ -3,12 +3,29 @@ import Images
 
 /// Finds timm's architectures that have the shapes of a checkpoint: they tell what tensors cannot.
 struct ArchitectureSearch {
-  /// The entries that fit, by name.
+  /// The entries that fit: those of the positions' image size first, then ViT before its descendants, then the shorter name.
   let entries: [TimmArchitectures.Entry]
 
   init(_ facts: TensorFacts) {
     let table = TimmArchitectures.table
-    entries = table.names.compactMap(table.find).filter { Self.fits($0, facts) }
+    func rank(_ entry: TimmArchitectures.Entry) -> (Int, Int, Int, String) {
+      let isSized = Self.numPatches(entry, facts).map { patches in
+        (patches...patches + 1 + facts.numRegisterTokens).contains(facts.positions ?? patches)
+      }
+      return (isSized == true ? 0 : 1, entry.name.hasPrefix("vit_") ? 0 : 1, entry.name.count, entry.name)
+    }
+    entries = table.names.compactMap(table.find).filter { Self.fits($0, facts) }.map { (rank($0), $0) }
+      .sorted { $0.0 < $1.0 }.map(\.1)
+  }
+
+  /// Patches of the image size for which the entry's weights were trained.
+  private static func numPatches(_ entry: TimmArchitectures.Entry, _ facts: TensorFacts) -> Int? {
+    guard let sides = entry.pretrained["input_size"]?.array?.compactMap(\.int), sides.count == 3 else {
+      return nil
+    }
+    let scale = facts.stem?.stride ?? 1
+    return sides[1] / (facts.projectionSize.height * scale)
+      * (sides[2] / (facts.projectionSize.width * scale))
   }
 
   /// Whether a model of this architecture has tensors like these.

@@ -9,18 +9,18 @@ import Images
 
 /// Every architecture of timm's `vision_transformer.py`, `vision_transformer_hybrid.py` and `deit.py`: the arguments of its constructor
 /// and the preprocessing of each of its trained weights. `scripts/reference/timm_architectures.py` exports the table.
-struct TimmArchitectures: Sendable {
+package struct TimmArchitectures: Sendable {
   /// An entry of the table.
-  struct Entry: Sendable {
-    let name: String
+  package struct Entry: Sendable {
+    package let name: String
     /// The constructor's arguments, defaults included.
-    let arguments: JSONValue
-    let isDistilled: Bool
+    package let arguments: JSONValue
+    package let isDistilled: Bool
     /// The preprocessing of the tag that was asked for, or of the default one, in the form of timm's `pretrained_cfg`.
-    let pretrained: JSONValue
+    package let pretrained: JSONValue
   }
 
-  static let table = TimmArchitectures()
+  package static let table = TimmArchitectures()
 
   private let defaults: [String: JSONValue]
   private let pretrainedDefaults: [String: JSONValue]
@@ -37,11 +37,11 @@ struct TimmArchitectures: Sendable {
     entries = file["architectures"]?.object ?? [:]
   }
 
-  var names: [String] { entries.keys.sorted() }
+  package var names: [String] { entries.keys.sorted() }
 
   /// The entry of a name such as `vit_base_patch16_224` or, with the tag of trained weights, `vit_base_patch16_224.augreg_in21k`.
   /// - Throws: `ModelError.unknownArchitecture` with names that are like it.
-  func entry(_ name: String) throws(ModelError) -> Entry {
+  package func entry(_ name: String) throws(ModelError) -> Entry {
     if let entry = find(name) { return entry }
     let words = Set(name.split { $0 == "_" || $0 == "." })
     let similar = names.map { candidate in
@@ -53,7 +53,7 @@ struct TimmArchitectures: Sendable {
       remedy: "not one of timm's \(entries.count) Vision Transformers, such as vit_base_patch16_224\(remedy)")
   }
 
-  func find(_ name: String) -> Entry? {
+  package func find(_ name: String) -> Entry? {
     let name = aliases[name]?.string ?? name
     let fields = name.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     guard let base = fields.first, let value = entries[base] else { return nil }

@@ -6,13 +6,15 @@ import SystemPackage
   import Foundation
 #endif
 
-/// Several safetensors files and the index that says which tensor is in which (`model.safetensors.index.json`).
-public struct ShardedSafetensors: TensorContainer {
-  public let format = "sharded safetensors"
+/// Several files of one kind and the index that says which tensor is in which: `model.safetensors.index.json` or
+/// `pytorch_model.bin.index.json`.
+public struct ShardedFiles: TensorContainer {
+  /// That of the shards: "sharded safetensors".
+  public let format: String
   public let tensors: [String: TensorInfo]
   public let unreadable: [String: String]
   public let metadata: [String: String]
-  private let shards: [String: SafetensorsFile]
+  private let shards: [String: any TensorContainer]
   /// The shard of each tensor.
   private let shardNames: [String: String]
 
@@ -31,7 +33,7 @@ public struct ShardedSafetensors: TensorContainer {
       throw .unreadable(path: path, reason: "no such file or directory")
     }
     let index = try JSONFile.decode(Index.self, from: data, path: path)
-    var shards: [String: SafetensorsFile] = [:]
+    var shards: [String: any TensorContainer] = [:]
     var tensors: [String: TensorInfo] = [:]
     var unreadable: [String: String] = [:]
     var metadata: [String: String] = [:]
@@ -40,11 +42,11 @@ public struct ShardedSafetensors: TensorContainer {
       guard let component = FilePath.Component(shardName), component.kind == .regular else {
         throw .malformedTensor(path: path, tensor: tensor, reason: "\"\(shardName)\" is not a file name")
       }
-      let shard: SafetensorsFile
+      let shard: any TensorContainer
       if let open = shards[shardName] {
         shard = open
       } else {
-        shard = try SafetensorsFile(path.removingLastComponent().appending(component))
+        shard = try Checkpoint.openByContents(path.removingLastComponent().appending(component))
         shards[shardName] = shard
         metadata.merge(shard.metadata) { first, _ in first }
       }
@@ -59,6 +61,7 @@ public struct ShardedSafetensors: TensorContainer {
       }
       tensors[tensor] = info
     }
+    format = "sharded \(shards.values.first?.format ?? "files")"
     self.shards = shards
     self.shardNames = index.weightMap
     self.tensors = tensors
@@ -68,9 +71,11 @@ public struct ShardedSafetensors: TensorContainer {
 
   public func path(of tensor: TensorInfo) -> FilePath { shard(of: tensor).path(of: tensor) }
 
-  public func elements(of tensor: TensorInfo) -> TensorElements { shard(of: tensor).elements(of: tensor) }
+  public func elements(of tensor: TensorInfo) throws(CheckpointError) -> TensorElements {
+    try shard(of: tensor).elements(of: tensor)
+  }
 
-  private func shard(of tensor: TensorInfo) -> SafetensorsFile {
+  private func shard(of tensor: TensorInfo) -> any TensorContainer {
     guard let name = shardNames[tensor.name], let shard = shards[name] else {
       preconditionFailure("tensor \"\(tensor.name)\" is not of this container")
     }

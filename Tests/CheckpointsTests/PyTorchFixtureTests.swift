@@ -76,12 +76,11 @@ import Testing
   @Test(arguments: ["dictionaries", "legacy-protocol-4", "deflated"])
   func cutFiles(name: String) throws {
     let folder = try TemporaryFolder()
-    let whole = try Array(Data(contentsOf: URL(fileURLWithPath: Self.folder.appending("\(name).pth").string)))
-    for count in 0..<whole.count {
-      let path = try folder.write(whole.prefix(count), to: "cut.pth")
-      #expect(throws: CheckpointError.self, "cut to \(count) of \(whole.count) bytes") {
-        try PyTorchFile(path)
-      }
+    let path = try folder.copy(Self.folder.appending("\(name).pth"), to: "cut.pth")
+    let count = try Data(contentsOf: URL(fileURLWithPath: path.string)).count
+    for length in (0..<count).reversed() {
+      #expect(truncate(path.string, length) == 0)
+      #expect(throws: CheckpointError.self, "cut to \(length) of \(count) bytes") { try PyTorchFile(path) }
     }
   }
 

@@ -21,6 +21,8 @@ public final class TemporaryFolder: Sendable {
     let file = path.appending(name)
     try FileManager.default.createDirectory(
       atPath: file.removingLastComponent().string, withIntermediateDirectories: true)
+    // A new file: some file systems wait for the disk when an old one is cut to nothing and written again.
+    try? FileManager.default.removeItem(atPath: file.string)
     try Data(bytes).write(to: URL(fileURLWithPath: file.string))
     return file
   }

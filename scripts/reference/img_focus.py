@@ -128,7 +128,7 @@ def compare(
     height, width = size
     shared = (photo, "--model", folder, "--size", f"{height}x{width}", "--crop-mode", "squash", "--crop-fraction", "1")
     tensor = vitrine(binary, "preprocess", *shared)
-    squashed = parity.decode(photo).resize((width, height), PROCESSOR.resample)
+    squashed = parity.decode(photo, 3).resize((width, height), PROCESSOR.resample)
     wanted = parity.to_tensor(squashed, PROCESSOR.image_mean, PROCESSOR.image_std)
     parity.same_shape(photo.name, tensor, wanted)
     distance = parity.ulps(tensor, wanted)

@@ -2,7 +2,7 @@
 extension NamingScheme {
   /// `google-research/vision_transformer`: ViT, AugReg and the hybrids.
   static let google = NamingScheme(
-    .google, harmless: ["opt/state/*"],
+    .google, harmlessBeside: ["opt/state/*", "state/*"],
     rules: [
       flaxTrunk,
       Rule.tensor("pos_embed", "Transformer/posembed_input/pos_embedding"),
@@ -12,7 +12,7 @@ extension NamingScheme {
 
   /// `google-research/big_vision`: blocks one by one, or all in one with an axis for the depth.
   static let bigVision = NamingScheme(
-    .bigVision, signature: ["pos_embedding"], harmless: ["txt/*", "t", "b", "opt/*"],
+    .bigVision, signature: ["pos_embedding"], harmlessBeside: ["txt/*", "t", "b", "opt/*"],
     rules: [
       flaxTrunk,
       Rule.tensor("pos_embed", "pos_embedding"),

@@ -2,7 +2,7 @@
 extension NamingScheme {
   /// `ViTModel`, `DeiTModel`, `ViTMSNModel`, `IJepaModel` and their classifiers.
   static let huggingFaceViT = NamingScheme(
-    .huggingFaceViT, harmless: ["embeddings.mask_token", "pooler.dense.weight", "pooler.dense.bias"],
+    .huggingFaceViT, harmless: ["embeddings.mask_token", "pooler.*"], harmlessBeside: ["pooler.*"],
     // Version 5 saves ViTMSN's layers without the prefix that its embeddings have.
     mixesPrefixes: true,
     rules: [
@@ -28,7 +28,8 @@ extension NamingScheme {
 
   /// The image tower of `CLIPModel`, `CLIPVisionModel` and `CLIPVisionModelWithProjection`.
   static let huggingFaceCLIP = NamingScheme(
-    .huggingFaceCLIP, signature: ["embeddings.class_embedding"], harmless: towerExtras,
+    .huggingFaceCLIP, signature: ["embeddings.class_embedding"], harmless: ["embeddings.position_ids"],
+    harmlessBeside: textTower,
     rules: [
       huggingFaceTower,
       Rule.tensor("cls_token", "embeddings.class_embedding"),
@@ -39,7 +40,8 @@ extension NamingScheme {
 
   /// The image tower of `SiglipModel` and `SiglipVisionModel`.
   static let huggingFaceSigLIP = NamingScheme(
-    .huggingFaceSigLIP, signature: ["embeddings.patch_embedding.bias"], harmless: towerExtras,
+    .huggingFaceSigLIP, signature: ["embeddings.patch_embedding.bias"], harmless: ["embeddings.position_ids"],
+    harmlessBeside: textTower,
     rules: [
       huggingFaceTower,
       Rule.tensor("attn_pool.latent", "head.probe"),
@@ -109,8 +111,5 @@ extension NamingScheme {
       + Rule.tensor("attn_pool.kv.\(part)", Source(name, share: .init(first: 1, count: 2, of: 3)))
   }
 
-  /// What stands beside an image tower.
-  private static let towerExtras = [
-    "embeddings.position_ids", "text_model.*", "text_projection.*", "logit_scale", "logit_bias",
-  ]
+  private static let textTower = ["text_model.*", "text_projection.*", "logit_scale", "logit_bias"]
 }

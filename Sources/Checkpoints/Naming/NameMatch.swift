@@ -61,10 +61,7 @@ struct NameMatch {
     let losers = Set(found.values.flatMap { $0.values.flatMap(\.values) }.map(\.tensor.name)).subtracting(
       used)
     for name in unmatched + losers.sorted() {
-      let isHarmless = outer.contains { base in
-        name.hasPrefix(base) && scheme.isHarmless(String(name.dropFirst(base.count)))
-      }
-      if isHarmless { ignored.append(name) } else { unexpected.append(name) }
+      if scheme.isHarmless(name, prefix: prefix) { ignored.append(name) } else { unexpected.append(name) }
     }
     ignored.sort()
     unexpected.sort()

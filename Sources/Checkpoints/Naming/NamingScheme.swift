@@ -24,8 +24,10 @@ public struct NamingScheme: Sendable {
   let signature: [NamePattern]
   /// Whether layers may stand outside the prefix that the embeddings have.
   let mixesPrefixes: Bool
-  /// Names of tensors that the library saves, but that no result depends on. A `*` stands for anything.
+  /// Names of tensors among those of the network that no result depends on. A `*` at the end stands for anything.
   let harmless: [String]
+  /// The same of tensors that stand beside the network: text towers, optimizers, heads of training.
+  let harmlessBeside: [String]
   /// The rules by the key of each of their names.
   let index: [String: [Place]]
 
@@ -61,8 +63,8 @@ public struct NamingScheme: Sendable {
   }
 
   init(
-    _ library: Library, signature: [String] = [], harmless: [String] = [], mixesPrefixes: Bool = false,
-    rules: [[Rule]]
+    _ library: Library, signature: [String] = [], harmless: [String] = [], harmlessBeside: [String] = [],
+    mixesPrefixes: Bool = false, rules: [[Rule]]
   ) {
     self.library = library
     // A tensor may be listed several times, each time with other names.
@@ -79,6 +81,7 @@ public struct NamingScheme: Sendable {
     self.rules = merged
     self.signature = signature.map(NamePattern.init)
     self.harmless = harmless
+    self.harmlessBeside = harmlessBeside
     self.mixesPrefixes = mixesPrefixes
     var index: [String: [Place]] = [:]
     for (ruleIndex, rule) in merged.enumerated() {
@@ -109,12 +112,16 @@ public struct NamingScheme: Sendable {
     rules.filter { $0.canonical == Self.anchor }.flatMap(\.alternatives).compactMap { $0.first?.pattern.text }
   }
 
-  /// Whether a name, relative to the prefix or one that encloses it, is known to be harmless.
-  func isHarmless(_ name: String) -> Bool {
-    harmless.contains { pattern in
-      guard let star = pattern.firstIndex(of: "*") else { return pattern == name }
-      let (head, tail) = (pattern[..<star], pattern[pattern.index(after: star)...])
-      return name.count >= head.count + tail.count && name.hasPrefix(head) && name.hasSuffix(tail)
+  /// Whether a name of the file, which begins with the prefix or stands beside it, is known to be harmless.
+  func isHarmless(_ name: String, prefix: String) -> Bool {
+    func matches(_ name: Substring, _ patterns: [String]) -> Bool {
+      patterns.contains { pattern in
+        pattern.hasSuffix("*") ? name.hasPrefix(pattern.dropLast()) : name == pattern
+      }
+    }
+    if name.hasPrefix(prefix) { return matches(name.dropFirst(prefix.count), harmless) }
+    return Self.outerPrefixes(of: prefix).contains { outer in
+      name.hasPrefix(outer) && matches(name.dropFirst(outer.count), harmlessBeside)
     }
   }
 }

@@ -2,7 +2,10 @@
 extension NamingScheme {
   /// `timm/models/vision_transformer.py`, `deit.py` and `vision_transformer_hybrid.py`.
   static let timm = NamingScheme(
-    .timm, harmless: trainingTensors,
+    .timm,
+    // MAE saves its decoder, DINO and iBOT their projection heads.
+    harmless: ["mask_token", "decoder_*"] + projectionHeads,
+    harmlessBeside: projectionHeads + ["text.*", "logit_scale", "logit_bias"],
     rules: [
       timmTrunk(block: "blocks.#"),
       Rule.layer(
@@ -16,7 +19,8 @@ extension NamingScheme {
   static let dinov2 = NamingScheme(
     .dinov2,
     signature: ["mask_token", "register_tokens", "blocks.#.mlp.w12.weight", "blocks.$.#.norm1.weight"],
-    harmless: ["mask_token", "dino_head.*", "ibot_head.*", "dino_loss.*", "ibot_patch_loss.*"],
+    harmless: ["mask_token"],
+    harmlessBeside: ["dino_head.*", "ibot_head.*", "dino_loss.*", "ibot_patch_loss.*"],
     rules: [
       dinov2Blocks("blocks.#"), dinov2Blocks("blocks.$.#"),
       Rule.tensor("reg_token", "register_tokens"),
@@ -94,9 +98,5 @@ extension NamingScheme {
       + Rule.layer("\(backbone).stem.norm", "\(backbone).stem.norm", "\(backbone).norm")
   }()
 
-  /// What training code saves beside the network: MAE's decoder, the projection heads of self-supervised training, the text tower
-  /// of a CLIP whose image tower is timm's.
-  private static let trainingTensors = [
-    "mask_token", "decoder_*", "head.mlp.*", "head.last_layer.*", "text.*", "logit_scale", "logit_bias",
-  ]
+  private static let projectionHeads = ["head.mlp.*", "head.last_layer.*"]
 }

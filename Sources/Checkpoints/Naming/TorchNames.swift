@@ -46,8 +46,8 @@ extension NamingScheme {
     let block = "transformer.resblocks.#"
     return NamingScheme(
       .clip,
-      harmless: [
-        "transformer.*", "token_embedding.*", "positional_embedding", "ln_final.*", "text_projection*",
+      harmlessBeside: [
+        "transformer.*", "token_embedding.*", "positional_embedding", "ln_final.*", "text_projection",
         "text.*",
         "attn_mask", "logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size",
       ],

@@ -109,8 +109,8 @@ extension EvaluationTransform {
         field: "rescale_factor", value: "\(factor)", requirement: "a finite number other than zero")
     }
     let normalizes = configuration.normalizes ?? true
-    let mean = configuration.mean ?? processor.mean
-    let std = configuration.std ?? processor.std
+    let mean = Self.channels(configuration.mean) ?? processor.mean
+    let std = Self.channels(configuration.std) ?? processor.std
     try TransformCheck.mean(mean, field: "image_mean")
     try TransformCheck.std(std, field: "image_std")
     try self.init(

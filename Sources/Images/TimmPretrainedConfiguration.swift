@@ -68,10 +68,6 @@ extension EvaluationTransform {
         requirement: "[3, height, width], or [1, height, width] for grey")
     }
     func given<Value: Collection>(_ value: Value?) -> Value? { value.flatMap { $0.isEmpty ? nil : $0 } }
-    /// One number stands for every channel.
-    func channels(_ values: [Double]?) -> [Double]? {
-      given(values).map { $0.count == 1 ? Array(repeating: $0[0], count: 3) : $0 }
-    }
     let fraction = configuration.cropFraction ?? 0
     try self.init(
       size: ImageSize(height: inputSize[1], width: inputSize[2]),
@@ -79,7 +75,12 @@ extension EvaluationTransform {
       cropMode: TransformCheck.oneOf(given(configuration.cropMode) ?? "center", field: "crop_mode"),
       interpolation: TransformCheck.oneOf(
         given(configuration.interpolation) ?? "bicubic", field: "interpolation"),
-      mean: channels(configuration.mean) ?? [0.485, 0.456, 0.406],
-      std: channels(configuration.std) ?? [0.229, 0.224, 0.225])
+      mean: Self.channels(given(configuration.mean)) ?? [0.485, 0.456, 0.406],
+      std: Self.channels(given(configuration.std)) ?? [0.229, 0.224, 0.225])
+  }
+
+  /// One number for each of three channels; a single one, as files for grey images have it, stands for all.
+  static func channels(_ values: [Double]?) -> [Double]? {
+    values.map { $0.count == 1 ? Array(repeating: $0[0], count: 3) : $0 }
   }
 }

@@ -26,9 +26,11 @@ public enum TokenSelection: String, CaseIterable, Sendable {
   }
 
   /// What is meant where nobody says: what the model was trained to make of an image, as far as there is such a thing.
-  public static func standard(_ model: VisionTransformer) -> TokenSelection {
+  /// - Parameter layer: the block to read after; nil for the end.
+  public static func standard(_ model: VisionTransformer, layer: Int?) -> TokenSelection {
     let configuration = model.configuration
-    if configuration.projectionDim != nil || configuration.globalPool == .attention { return .pooled }
+    let hasPool = configuration.projectionDim != nil || configuration.globalPool == .attention
+    if hasPool, layer == nil { return .pooled }
     return configuration.hasClassToken ? .classToken : .mean
   }
 }

@@ -106,7 +106,8 @@ public final class VisionTransformer: Sendable {
 
   /// Names of the file's tensors that no result depends on, sorted.
   public var unusedTensors: [String] {
-    tensors.container.tensors.keys.filter { !parameters.tensorNames.contains($0) }.sorted()
+    let used = parameters.tensorNames
+    return (tensors.container.tensors.keys.filter { !used.contains($0) } + tensors.container.unreadable.keys).sorted()
   }
 
   /// Number of parameters of the forward pass.

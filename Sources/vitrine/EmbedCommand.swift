@@ -39,20 +39,19 @@ struct Embed: ParsableCommand {
     help: ArgumentHelp("Also write the path, or the error, of each row as JSON Lines.", valueName: "FILE"))
   var paths: FileArgument?
 
+  func validate() throws {
+    if tokens == .pooled, layer != nil {
+      throw ValidationError("--tokens pooled is what follows the last block; leave out --layer")
+    }
+  }
+
   func run() throws {
     let terminal = Terminal(quiet: options.quiet)
     let cancellation = Signals.install()
     let model = try self.model.load(terminal: terminal)
     let layer = try self.layer.map { try resolve($0, depth: model.configuration.depth) }
     try model.checkWeights()
-    let standard = TokenSelection.standard(model)
-    let selection =
-      tokens
-      ?? (layer != nil && standard == .pooled
-        ? (model.configuration.hasClassToken ? .classToken : .mean) : standard)
-    guard layer == nil || selection != .pooled else {
-      throw ValidationError("--tokens pooled is what follows the last block; leave out --layer")
-    }
+    let selection = tokens ?? .standard(model, layer: layer)
     guard selection != .classToken || model.configuration.hasClassToken else {
       throw ModelError.noClassToken(path: model.path)
     }

@@ -25,9 +25,17 @@ struct Inspect: ParsableCommand {
     try KernelVariant.validateEnvironment()
     let terminal = Terminal(quiet: false)
     Signals.ignoreClosedPipes()
-    let model = try VisionTransformer(
-      Checkpoint(self.model.path), options: VisionTransformer.Options(architecture: architecture.architecture)
-    )
+    let model: VisionTransformer
+    do {
+      model = try VisionTransformer(
+        Checkpoint(self.model.path), options: .init(architecture: architecture.architecture))
+    } catch let error as CheckpointError {
+      // The sentence names a few; who inspects wants to see them all.
+      if case .unexpectedTensors(_, let names) = error {
+        for name in names { terminal.logger.error("no place for \(name)") }
+      }
+      throw error
+    }
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
     let report = ModelReport(model)
     do {

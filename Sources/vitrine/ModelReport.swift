@@ -111,7 +111,7 @@ struct ModelReport: Encodable {
 
   private var network: String {
     let a = architecture
-    var parts = ["\(a.embedDim) wide", "\(a.depth) deep", "\(a.numHeads) heads of \(a.headDim)"]
+    var parts = ["\(a.embedDim) wide", "\(a.depth) deep", "\(a.numHeads) \(a.numHeads == 1 ? "head" : "heads") of \(a.headDim)"]
     parts.append("\(a.gatedMLP ? "gated MLP" : "MLP") \(a.mlpDim) with \(a.activation.rawValue)")
     parts.append("\(a.norm == .layerNorm ? "LayerNorm" : "RMSNorm") epsilon \(a.normEpsilon)")
     if let stem = a.stem {
@@ -156,9 +156,9 @@ struct ModelReport: Encodable {
     return "\(a.numClasses) classes from \(pool)\(layer), \(labels) labels"
   }
 
-  /// Three significant places are enough to read.
+  /// Three significant places or so are enough to read.
   private static func rounded(_ value: Double) -> String {
-    let scale: Double = value >= 100 ? 10 : value >= 10 ? 100 : 1000
+    let scale: Double = value >= 100 ? 10 : value >= 10 ? 100 : value >= 1 ? 1000 : 1e5
     return "\((value * scale).rounded() / scale)"
   }
 }

@@ -85,7 +85,6 @@ struct ConfigurationReader {
         declared.positionResampling = conventions.positionResampling
         declared.normEpsilon = conventions.normEpsilon
         if tensors.scheme.library == .huggingFaceViT || facts.headShape == nil { declared.globalPool = nil }
-        declared.hasFeatureNorm = nil
       }
       return declared
     }
@@ -118,13 +117,17 @@ struct ConfigurationReader {
     let heads = Set(readings.compactMap(\.declared.numHeads))
     if heads.count == 1 { declared.numHeads = heads.first }
     let isTimm = library == .timm || library == .dinov2
-    guard isTimm || (library == .bigVision || library == .clip) && declared.activation == nil else { return }
+    // The other libraries but these have one activation.
+    guard isTimm || [.bigVision, .clip].contains(library) && declared.activation == nil else { return }
 
     // The plainest of several that fit: exact GELU, the usual order of layers.
     func isPlain(_ reading: Declared) -> Bool {
       (reading.activation ?? .gelu) == .gelu && (reading.block ?? .preNorm) == .preNorm
     }
-    guard let chosen = readings.first(where: { isPlain($0.declared) }) ?? readings.first else { return }
+    guard let chosen = readings.first(where: { isPlain($0.declared) }) ?? readings.first else {
+      assumeUsual(&declared, facts, isTimm: isTimm)
+      return
+    }
     declared.activation = chosen.declared.activation
     if isTimm {
       likeness = chosen.entry
@@ -135,18 +138,30 @@ struct ConfigurationReader {
       declared.poolsPrefixTokens = chosen.declared.poolsPrefixTokens
       declared.imageSize = chosen.declared.imageSize
     }
-    let others = readings.filter {
-      $0.declared.activation != chosen.declared.activation
-        || $0.declared.normEpsilon != chosen.declared.normEpsilon
-        || $0.declared.block != chosen.declared.block || $0.declared.globalPool != chosen.declared.globalPool
-        || $0.declared.numHeads != chosen.declared.numHeads
+    func behavior(_ reading: Declared) -> [String] {
+      let epsilon = isTimm ? "\(reading.normEpsilon)" : ""
+      let pool = isTimm ? reading.globalPool?.rawValue ?? "" : ""
+      return [
+        (reading.activation ?? .gelu).rawValue, epsilon, (reading.block ?? .preNorm).rawValue, pool,
+        facts.numHeads == nil ? "\(reading.numHeads ?? 0)" : "", "\(reading.poolsPrefixTokens)",
+      ]
     }
+    let others = readings.filter { behavior($0.declared) != behavior(chosen.declared) }
     if let other = others.first {
       warnings.append(
         "\(checkpoint.path): several of timm's architectures have these tensors; assumed \(chosen.entry.name), not "
-          + "\(other.entry.name)\(others.count > 1 ? " or \(others.count - 1) more" : "") (--architecture decides)"
-      )
+          + "\(other.entry.name)\(others.count > 1 ? " or \(others.count - 1) more" : "") (--architecture decides)")
     }
+  }
+
+  /// What is usual, where no architecture of the table fits.
+  private mutating func assumeUsual(_ declared: inout Declared, _ facts: TensorFacts, isTimm: Bool) {
+    declared.activation = facts.gatedMLP ? .silu : .gelu
+    // A norm before the blocks is CLIP's, whose epsilon is larger.
+    if isTimm, facts.hasPreNorm, facts.normBias { declared.normEpsilon = 1e-5 }
+    warnings.append(
+      "\(checkpoint.path): none of timm's architectures has these tensors; assumed \(facts.gatedMLP ? "SiLU" : "exact GELU") and "
+        + "a norm epsilon of \(declared.normEpsilon) (a config.json with timm's architecture and model_args decides)")
   }
 
   // MARK: Where tensors and declarations meet

@@ -23,8 +23,6 @@ struct Declared {
   var poolsPrefixTokens = false
   /// Whether a norm follows the last block or the pool.
   var hasFinalNorm = true
-  /// Whether the norm stands behind the pool.
-  var hasFeatureNorm: Bool?
   var hasClassToken: Bool?
   var qkvBias: Bool?
   var projectionBias: Bool?

@@ -80,7 +80,6 @@ struct TimmDeclaration {
     declared.globalPool = try globalPool(entry, numClasses: declared.numClasses)
     declared.poolsPrefixTokens = try fields.bool("pool_include_prefix") ?? false
     declared.hasFinalNorm = try fields.bool("final_norm") ?? true
-    declared.hasFeatureNorm = try fields.bool("fc_norm")
     declared.hasClassToken = try fields.bool("class_token")
     declared.qkvBias = try fields.bool("qkv_bias")
     declared.projectionBias = try fields.bool("proj_bias")

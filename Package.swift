@@ -72,7 +72,7 @@ let package = Package(
       dependencies: ["Checkpoints", .product(name: "SystemPackage", package: "swift-system")],
       path: "Tests/TestSupport"),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"]),
-    .testTarget(name: "ImagesTests", dependencies: ["Images", "CCodecs"]),
+    .testTarget(name: "ImagesTests", dependencies: ["Images", "CCodecs", "TestSupport"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
     .testTarget(name: "VisionTransformerTests", dependencies: ["VisionTransformer", "TestSupport"]),
     .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "TestSupport"]),

@@ -89,7 +89,7 @@ import Testing
   func damagedFiles(name: String) throws {
     let folder = try TemporaryFolder()
     let whole = try Array(Data(contentsOf: URL(fileURLWithPath: Self.folder.appending("\(name).pth").string)))
-    var random = SplitMix(state: 1)
+    var random = SplitMix64(state: 1)
     var refused = 0
     for _ in 0..<500 {
       var bytes = whole
@@ -108,18 +108,5 @@ import Testing
       }
     }
     #expect(refused > 0)
-  }
-}
-
-/// Random numbers that are the same each time.
-private struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

@@ -1,4 +1,5 @@
 import Images
+import TestSupport
 import Testing
 
 /// Bytes that are no image, or not a whole one: always an error or an image, never a crash.

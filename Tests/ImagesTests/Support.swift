@@ -1,5 +1,6 @@
 import Foundation
 import Images
+import TestSupport
 
 /// A fixture that is not as the script that wrote it says.
 struct FixtureError: Error, CustomStringConvertible {
@@ -72,19 +73,6 @@ struct ImageFixture {
   /// Names of tensors that end so, without the ending, in order.
   func names(endingIn suffix: String) -> [String] {
     tensors.keys.filter { $0.hasSuffix(suffix) }.map { String($0.dropLast(suffix.count)) }.sorted()
-  }
-}
-
-/// A generator whose numbers are the same in every run.
-struct SplitMix64: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }
 

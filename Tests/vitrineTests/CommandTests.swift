@@ -89,15 +89,25 @@ import Testing
     #expect(plain.status == 0 && plain.output.contains("kernels     plain"))
   }
 
-  /// The whole network under each variant of the kernels that this machine has.
-  @Test func networkUnderEachVariant() throws {
-    let reference = try Command.run("classify", Command.photos, "--model", Command.tiny, "--format", "jsonl")
+  /// The whole network, of each kind, under each variant of the kernels that this machine has.
+  @Test(arguments: [
+    ("timm-token", "32"), ("timm-clip-quickgelu", "24"), ("timm-gelu-tanh", "24"), ("timm-aimv2", "24"),
+    ("timm-beit3", "24"), ("timm-diff", "24"), ("timm-parallel-scaling", "24"), ("timm-map", "24"),
+    ("timm-qk-norm-rms", "24"), ("timm-hybrid/weights.safetensors", "64"), ("google-npz-pre-logits/model.npz", "8"),
+  ]) func networkUnderEachVariant(_ name: String, _ size: String) throws {
+    let model = Fixtures.models.appending(name).string
+    func classify(_ environment: [String: String]) throws -> Command.Outcome {
+      try Command.run(
+        "classify", Command.photos + "/cat", "--model", model, "--size", size, "--format", "jsonl",
+        environment: environment)
+    }
+    let reference = try classify([:])
+    #expect(reference.status == 0 && probabilities(reference).count == 15, "\(reference.errors)")
     for variant in ["plain", "avx2", "avx512"] {
-      let run = try Command.run(
-        "classify", Command.photos, "--model", Command.tiny, "--format", "jsonl",
-        environment: ["VITRINE_KERNELS": variant])
+      let run = try classify(["VITRINE_KERNELS": variant])
       if run.status == 1, run.errors.contains("is not supported by this CPU") { continue }
       #expect(run.status == 0)
+      #expect(probabilities(run).count == 15)
       for (a, b) in zip(probabilities(reference), probabilities(run)) {
         #expect(abs(a - b) <= 1e-5, "\(variant)")
       }

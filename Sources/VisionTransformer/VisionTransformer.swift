@@ -19,6 +19,8 @@ public final class VisionTransformer: Sendable {
   public let warnings: [String]
   /// The input's patches, rows and columns.
   public let grid: ImageSize
+  /// Whether the model cannot be run, because its weights were not read.
+  public let describesOnly: Bool
   private let configurationFiles: [FilePath]
   let parameters: Parameters
   /// Position embeddings of the patches for `grid`: [grid.height * grid.width, D].
@@ -30,6 +32,8 @@ public final class VisionTransformer: Sendable {
     public var architecture: String?
     /// Changes to the checkpoint's preprocessing.
     public var transform = TransformOverrides()
+    /// Opens the model to be looked at, not to be run: no weight is read or converted.
+    public var describesOnly = false
     /// Where the classes' names come from.
     public var labels = LabelSource.checkpoint
 
@@ -43,10 +47,11 @@ public final class VisionTransformer: Sendable {
 
     public init(
       architecture: String? = nil, transform: TransformOverrides = TransformOverrides(),
-      labels: LabelSource = .checkpoint
+      describesOnly: Bool = false, labels: LabelSource = .checkpoint
     ) {
       self.architecture = architecture
       self.transform = transform
+      self.describesOnly = describesOnly
       self.labels = labels
     }
   }
@@ -73,18 +78,28 @@ public final class VisionTransformer: Sendable {
       architecture: options.architecture, likeness: reader.likeness)
     transform = try preprocessing.transform.applying(options.transform)
     warnings = reader.warnings + [preprocessing.warning].compactMap { $0 }
-    guard let grid = configuration.grid(for: transform.size) else {
+    // Some models were trained on sizes that leave a margin of pixels; a size that the user asks for should leave none.
+    let mayLeaveMargin = options.transform.size == nil && configuration.stem == nil
+    guard let grid = configuration.grid(for: transform.size),
+      mayLeaveMargin || configuration.patchesFill(transform.size)
+    else {
       throw ModelError.imageSize(transform.size, patchSize: configuration.patchSize)
     }
     self.grid = grid
     configurationFiles = [checkpoint.configurationPath, checkpoint.preprocessorConfigurationPath]
-    let parameters = try Parameters(tensors, configuration: configuration)
+    describesOnly = options.describesOnly
+    let parameters = try Parameters(
+      tensors, configuration: configuration, describesOnly: options.describesOnly)
     self.parameters = parameters
     patchPositions =
-      configuration.hasPositions
-      ? PositionEmbedding.resample(
-        parameters.patchPositions, dim: configuration.embedDim, from: configuration.gridSize, to: grid,
-        method: configuration.positionResampling) : []
+      switch configuration.positions {
+      case .learned:
+        PositionEmbedding.resample(
+          parameters.patchPositions, dim: configuration.embedDim, from: configuration.gridSize, to: grid,
+          method: configuration.positionResampling)
+      case .sinCos2D: PositionEmbedding.sinCos2D(dim: configuration.embedDim, grid: grid)
+      case .none: []
+      }
     switch options.labels {
     case .none: labels = nil
     case .file(let file):

@@ -130,7 +130,9 @@ struct ModelReport: Encodable {
 
   private var patches: String {
     let a = architecture
-    guard a.hasPositions else { return "\(a.patchSize) pixels, no position embeddings" }
+    guard a.positions == .learned else {
+      return "\(a.patchSize) pixels, \(a.positions == .none ? "no position embeddings" : "positions of sines and cosines")"
+    }
     return
       "\(a.patchSize) pixels, positions for a grid of \(a.gridSize), resampled \(a.positionResampling.rawValue)"
   }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import Images
 import TestSupport
 import Testing
@@ -41,5 +42,45 @@ import VisionTransformer
     #expect(
       model.warnings.contains { $0.contains("the number of heads is not in the file; assumed 1 head of") })
     #expect(model.warnings.contains { $0.contains("the preprocessing is not in the checkpoint") })
+  }
+
+  /// Sizes on which a model was trained may leave pixels that no patch covers; sizes that a user asks for may not.
+  @Test func margins() throws {
+    let folder = try TemporaryFolder()
+    try folder.copy(Fixtures.models.appending("timm-token/model.safetensors"), to: "model.safetensors")
+    let configuration = try String(
+      contentsOfFile: Fixtures.models.appending("timm-token/config.json").string, encoding: .utf8
+    ).replacingOccurrences(of: "32,", with: "37,").replacingOccurrences(of: " 32\n", with: " 37\n")
+    try folder.write(configuration, to: "config.json")
+    let model = try VisionTransformer(Checkpoint(folder.path))
+    #expect(model.transform.size == ImageSize(37) && model.grid == ImageSize(4))
+    var (pixels, cropped): ([Float], [Float]) = ([], [])
+    for channel in 0..<3 {
+      for row in 0..<37 {
+        for column in 0..<37 {
+          let value = Float((channel * 71 + row * 37 + column) % 101) / 50 - 1
+          pixels.append(value)
+          if row < 32, column < 32 { cropped.append(value) }
+        }
+      }
+    }
+    let plain = try VisionTransformer(Fixtures.checkpoint("timm-token"))
+    func logits(_ model: VisionTransformer, _ input: [Float]) -> [Float]? {
+      InferenceSession(model).run(.tensors([input])) { output in output.logits.map { Array($0.row(0)) } }
+    }
+    let reference = logits(plain, cropped)
+    #expect(reference != nil && logits(model, pixels) == reference)
+    #expect(throws: ModelError.self) {
+      try VisionTransformer(
+        Checkpoint(folder.path), options: .init(transform: TransformOverrides(size: ImageSize(38))))
+    }
+  }
+
+  /// big_vision's `posemb_sincos_2d(1, 2, 8)`.
+  @Test func sinesAndCosines() {
+    let positions = PositionEmbedding.sinCos2D(dim: 8, grid: ImageSize(height: 1, width: 2))
+    let expected: [Float] = [0, 0, 1, 1, 0, 0, 1, 1, 0.841_471, 0.000_1, 0.540_302_3, 1, 0, 0, 1, 1]
+    #expect(positions.count == expected.count)
+    #expect(zip(positions, expected).allSatisfy { abs($0 - $1) < 1e-6 })
   }
 }

@@ -58,7 +58,9 @@ struct ArchitectureSearch {
       && (initialScale != 0 && block != "res_post") == facts.layerScale
       && flag("qk_norm") == facts.queryKeyNorm && flag("scale_attn_norm") == facts.attentionNorm
       && (pool == "map") == facts.hasAttentionPool
-      && (arguments["fc_norm"]?.bool ?? poolsPatches) == facts.hasFeatureNorm
+      && (arguments["final_norm"]?.bool ?? true) == (facts.hasNorm || facts.hasFeatureNorm)
+      && (!facts.hasNorm && !facts.hasFeatureNorm
+        || (arguments["fc_norm"]?.bool ?? poolsPatches) == facts.hasFeatureNorm)
       && (arguments["norm_layer"]?["name"]?.string != "rmsnorm") == facts.normBias
       && (arguments["embed_norm_layer"] != nil) == facts.hasPatchNorm
       && (arguments["embed_layer"]?["layers"]?.array?.compactMap(\.int)) == facts.stem?.depths

@@ -45,8 +45,12 @@ struct ConfigurationReader {
       throw tensors.missing("head_dist.weight")
     }
     if declared.hasFinalNorm, !facts.hasNorm, !facts.hasFeatureNorm { throw tensors.missing("norm.weight") }
+    if positionKind(facts) == .sinCos2D, !facts.embedDim.isMultiple(of: 4) {
+      throw tensors.missing("pos_embed")
+    }
     let configuration = ViTConfiguration(
-      inChannels: facts.inChannels, patchSize: patchSize, gridSize: grid, stem: facts.stem,
+      inChannels: facts.inChannels, patchSize: patchSize, gridSize: grid,
+      imageSize: imageSize(declared, grid: grid, patchSize: patchSize), stem: facts.stem,
       embedDim: facts.embedDim, depth: facts.depth, numHeads: try numHeads(declared, facts),
       mlpDim: facts.mlpDim, numClasses: facts.headShape?[0] ?? 0,
       norm: declared.norm ?? (facts.normBias ? .layerNorm : .rmsNorm), normEpsilon: declared.normEpsilon,
@@ -54,7 +58,7 @@ struct ConfigurationReader {
       numBranches: facts.numBranches,
       gatedMLP: facts.gatedMLP, differentialAttention: facts.differentialAttention,
       hasClassToken: facts.hasClassToken, hasDistillationToken: facts.hasDistillationToken,
-      numRegisterTokens: facts.numRegisterTokens, hasPositions: facts.positions != nil,
+      numRegisterTokens: facts.numRegisterTokens, positions: positionKind(facts),
       numPositionedPrefixTokens: numPositioned, qkvBias: facts.qkvBias, layerScale: facts.layerScale,
       queryKeyNorm: facts.queryKeyNorm, hasPatchNorm: facts.hasPatchNorm, hasPreNorm: facts.hasPreNorm,
       globalPool: try globalPool(declared, facts), poolsPrefixTokens: declared.poolsPrefixTokens,
@@ -137,6 +141,7 @@ struct ConfigurationReader {
       declared.globalPool = chosen.declared.globalPool
       declared.poolsPrefixTokens = chosen.declared.poolsPrefixTokens
       declared.imageSize = chosen.declared.imageSize
+      declared.hasFinalNorm = chosen.declared.hasFinalNorm
     }
     func behavior(_ reading: Declared) -> [String] {
       let epsilon = isTimm ? "\(reading.normEpsilon)" : ""
@@ -242,6 +247,21 @@ struct ConfigurationReader {
           path: checkpoint.path, field: field, configured: configured, tensors: tensors)
       }
     }
+  }
+
+  /// big_vision's models without positions of their own compute them.
+  private func positionKind(_ facts: TensorFacts) -> PositionKind {
+    facts.positions != nil ? .learned : tensors.scheme.library == .bigVision ? .sinCos2D : .none
+  }
+
+  /// The declared size where it has as many patches as the grid; else that of the patches.
+  private func imageSize(_ declared: Declared, grid: ImageSize, patchSize: ImageSize) -> ImageSize {
+    if let size = declared.imageSize, size.height / patchSize.height == grid.height,
+      size.width / patchSize.width == grid.width
+    {
+      return size
+    }
+    return ImageSize(height: grid.height * patchSize.height, width: grid.width * patchSize.width)
   }
 
   /// The grid for which the positions were trained, and how many prefix tokens have a position.

@@ -37,8 +37,9 @@ struct Preprocessing {
       found = try Self.reading(checkpoint.configurationPath) { try Self.transform(values) }
       warning = nil
     } else {
-      let isTimm = [.timm, .dinov2].contains(library)
-      let name = (architecture ?? checkpoint.configuration?["architecture"]?.string)
+      // Who names the architecture means its preprocessing as well, unless the library has one of its own.
+      let isTimm = [.timm, .dinov2, .google, .bigVision, .clip].contains(library)
+      let name = architecture ?? checkpoint.configuration?["architecture"]?.string
       let entry = isTimm ? name.flatMap(TimmArchitectures.table.find) ?? likeness : nil
       let summary: String
       if let entry {
@@ -51,7 +52,6 @@ struct Preprocessing {
         summary = convention.summary
         found = try Self.reading(checkpoint.path) { try convention.transform(configuration.imageSize) }
       }
-      // Who names the architecture means its preprocessing as well.
       let isNamed = entry != nil && architecture != nil
       warning =
         isNamed

@@ -13,6 +13,8 @@ public struct ViTConfiguration: Codable, Sendable, Equatable {
   public var patchSize: ImageSize
   /// Patches of the image for which the position embeddings were trained.
   public var gridSize: ImageSize
+  /// The size of those images: as many whole patches as `gridSize`, perhaps with some pixels beyond them that no patch covers.
+  public var imageSize: ImageSize
   /// The convolutional network in front of the patch embedding; nil in a plain Vision Transformer.
   public var stem: ResNetConfiguration?
   public var embedDim: Int
@@ -37,7 +39,7 @@ public struct ViTConfiguration: Codable, Sendable, Equatable {
   public var hasDistillationToken: Bool
   /// Tokens after the class token that take part, but are not read out.
   public var numRegisterTokens: Int
-  public var hasPositions: Bool
+  public var positions: PositionKind
   /// How many of the prefix tokens, from the first, have a position embedding of their own.
   public var numPositionedPrefixTokens: Int
   public var qkvBias: Bool
@@ -121,6 +123,14 @@ public enum GlobalPool: String, Codable, Sendable, CaseIterable {
   case tokenAndAverage = "token+avg"
 }
 
+/// Where the patches' position embeddings come from.
+public enum PositionKind: String, Codable, Sendable {
+  case learned
+  /// Sines and cosines of row and column, computed for any grid: big_vision's `posemb_sincos_2d`.
+  case sinCos2D = "sincos2d"
+  case none
+}
+
 /// How a family of models resamples position embeddings to another grid; by names of arguments to `F.interpolate` where it is
 /// PyTorch's.
 public enum PositionResampling: String, Codable, Sendable {
@@ -154,16 +164,14 @@ extension ViTConfiguration {
   /// Floats of one patch row: the channels of P x P pixels.
   public var patchDim: Int { inChannels * patchSize.height * patchSize.width }
 
-  /// The size of the images for which the position embeddings were trained.
-  public var imageSize: ImageSize {
-    ImageSize(height: gridSize.height * patchSize.height, width: gridSize.width * patchSize.width)
+  /// The whole patches of an image, rows and columns; nil where there is none.
+  public func grid(for size: ImageSize) -> ImageSize? {
+    let grid = ImageSize(height: size.height / patchSize.height, width: size.width / patchSize.width)
+    return grid.height > 0 && grid.width > 0 ? grid : nil
   }
 
-  /// The patches of an image, rows and columns; nil where its size is no multiple of the patch.
-  public func grid(for size: ImageSize) -> ImageSize? {
-    guard size.height >= patchSize.height, size.width >= patchSize.width,
-      size.height.isMultiple(of: patchSize.height), size.width.isMultiple(of: patchSize.width)
-    else { return nil }
-    return ImageSize(height: size.height / patchSize.height, width: size.width / patchSize.width)
+  /// Whether the patches leave no pixel of an image out.
+  public func patchesFill(_ size: ImageSize) -> Bool {
+    size.height.isMultiple(of: patchSize.height) && size.width.isMultiple(of: patchSize.width)
   }
 }

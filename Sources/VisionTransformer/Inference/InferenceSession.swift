@@ -13,6 +13,7 @@ public final class InferenceSession {
 
   /// - Parameter compute: on which threads the layers run; by default on the caller's alone.
   public init(_ model: VisionTransformer, compute: Compute = Compute()) {
+    precondition(!model.describesOnly, "the model was opened to be looked at, not to be run")
     self.model = model
     self.compute = compute
   }
@@ -113,7 +114,7 @@ public final class InferenceSession {
       let patchTokens = tokens[first + numPrefix..<first + numTokens, 0..<dim]
       arena.scope { project(batch, at: index, into: patchTokens) }
       if let norm = model.parameters.patchNorm { normalize(patchTokens.view, norm, into: patchTokens) }
-      if configuration.hasPositions { add(model.patchPositions, to: patchTokens) }
+      if configuration.positions != .none { add(model.patchPositions, to: patchTokens) }
       model.parameters.prefixTokens.withUnsafeBufferPointer { prefix in
         for row in 0..<numPrefix {
           _ = tokens.row(first + row).update(fromContentsOf: prefix[row * dim..<(row + 1) * dim])

@@ -3,14 +3,16 @@ import Images
 /// Cuts a tensor of pixels into patches.
 enum PatchRows {
   /// - Parameters:
-  ///   - tensor: float32 [channels, size.height, size.width], size a multiple of the patch.
+  ///   - tensor: float32 [channels, size.height, size.width]; what is beyond the last whole patch is left out.
   ///   - output: receives [patches, channels * P * P]: patches in the order of reading, within a row channel, then row, then column.
   static func write(
     _ tensor: [Float], channels: Int, size: ImageSize, patchSize: ImageSize,
     into output: UnsafeMutableBufferPointer<Float>
   ) {
     precondition(
-      tensor.count == channels * size.height * size.width && output.count == tensor.count,
+      tensor.count == channels * size.height * size.width
+        && output.count == size.height / patchSize.height * (size.width / patchSize.width) * channels
+          * patchSize.height * patchSize.width,
       "a tensor of \(tensor.count) floats is no image of \(size) pixels")
     var target = 0
     for gridRow in 0..<size.height / patchSize.height {

@@ -15,8 +15,8 @@ struct ParameterReader {
   var weights: WeightReader
   let configuration: ViTConfiguration
 
-  init(_ tensors: NamedTensors, _ configuration: ViTConfiguration) {
-    weights = WeightReader(tensors)
+  init(_ tensors: NamedTensors, _ configuration: ViTConfiguration, describesOnly: Bool) {
+    weights = WeightReader(tensors, describesOnly: describesOnly)
     self.configuration = configuration
   }
 
@@ -117,7 +117,7 @@ struct ParameterReader {
     ] where count > 0 {
       prefix += try values(name, rows: count, columns: dim)
     }
-    guard configuration.hasPositions else { return (prefix, []) }
+    guard configuration.positions == .learned else { return (prefix, []) }
     let positioned = configuration.numPositionedPrefixTokens
     let patches = configuration.gridSize.height * configuration.gridSize.width
     let positions = try values("pos_embed", rows: positioned + patches, columns: dim)

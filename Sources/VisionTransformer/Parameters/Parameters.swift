@@ -110,9 +110,13 @@ struct Parameters: Sendable {
   private let storage: WeightStorage
 
   /// Describes every weight, without reading those that need no conversion.
+  /// - Parameter describesOnly: whether those that need a conversion are left alone too; the parameters are then of no use but to be
+  ///   counted.
   /// - Throws: `CheckpointError` where a tensor is missing, has another shape or a type that is no weight's.
-  init(_ tensors: NamedTensors, configuration: ViTConfiguration) throws(CheckpointError) {
-    var reader = ParameterReader(tensors, configuration)
+  init(
+    _ tensors: NamedTensors, configuration: ViTConfiguration, describesOnly: Bool
+  ) throws(CheckpointError) {
+    var reader = ParameterReader(tensors, configuration, describesOnly: describesOnly)
     let (d, c) = (configuration.embedDim, configuration.numClasses)
     let normDim = reader.normDim
     stem = try reader.stem()

@@ -1,10 +1,18 @@
 import Images
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Resamples position embeddings from the grid for which they were trained to another one.
 ///
 /// The arithmetic is that of PyTorch's `upsample_bicubic2d`, `_upsample_bicubic2d_aa` and `upsample_bilinear2d`: separable; the cubic
 /// convolution (Keys, 1981) with a = -0.75, and with a = -0.5 and the support widened by the reduction where antialiased.
-struct PositionEmbedding {
+package struct PositionEmbedding {
   /// The weights with which samples of one axis make up a sample of the new axis.
   struct Tap: Equatable {
     var indices: [Int]
@@ -40,6 +48,24 @@ struct PositionEmbedding {
       }
     }
     return result
+  }
+
+  /// Positions of a grid as sines and cosines: float32 [grid.height * grid.width, dim], a quarter each for sin(x), cos(x), sin(y) and
+  /// cos(y) at frequencies from 1 to 1/10,000 (big_vision's `posemb_sincos_2d`, after MoCo v3).
+  package static func sinCos2D(dim: Int, grid: ImageSize) -> [Float] {
+    let quarter = dim / 4
+    let frequencies = (0..<quarter).map { 1 / pow(10_000, Double($0) / Double(max(1, quarter - 1))) }
+    var positions: [Float] = []
+    positions.reserveCapacity(grid.height * grid.width * dim)
+    for row in 0..<grid.height {
+      for column in 0..<grid.width {
+        for coordinate in [column, row] {
+          positions += frequencies.map { Float(sin(Double(coordinate) * $0)) }
+          positions += frequencies.map { Float(cos(Double(coordinate) * $0)) }
+        }
+      }
+    }
+    return positions
   }
 
   /// One tap list for each of `newCount` samples of an axis that has `count`.

@@ -6,6 +6,8 @@ import Kernels
 /// A float32 tensor that lies as PyTorch has it is used where it is in the mapped file; any other is converted once.
 struct WeightReader {
   let tensors: NamedTensors
+  /// Whether tensors are looked at by shape and type alone: what would be read is left as it is.
+  let describesOnly: Bool
   /// Elements of the tensors that were read.
   private(set) var count = 0
   /// What was read, for the search for damaged weights.
@@ -14,8 +16,9 @@ struct WeightReader {
   /// Tensors that hold all layers, which are asked for once a layer.
   private var stacked: [String: TensorElements] = [:]
 
-  init(_ tensors: NamedTensors) {
+  init(_ tensors: NamedTensors, describesOnly: Bool) {
     self.tensors = tensors
+    self.describesOnly = describesOnly
   }
 
   /// Keeps alive what the matrices point into.
@@ -56,21 +59,11 @@ struct WeightReader {
       throw .malformedTensor(
         path: tensors.container.path(of: tensor), tensor: tensor.name, reason: "it has no elements")
     }
-    let elements: TensorElements
-    if let known = stacked[tensor.name] {
-      elements = known
-    } else {
-      elements = try tensors.container.elements(of: tensor)
-      if part.layer != nil { stacked[tensor.name] = elements }
+    guard [.float64, .float32, .float16, .bfloat16].contains(tensor.type) else {
+      throw .unsupportedType(
+        path: tensors.container.path(of: tensor), tensor: tensor.name, type: tensor.type.rawValue)
     }
-    let base = try elements.withUnsafeBytes { bytes throws(CheckpointError) in
-      let size = stored * tensor.type.byteCount
-      let start = (part.layer ?? 0) * size
-      guard start + size <= bytes.count else { throw tensors.missing(tensor.name) }
-      let floats = try self.floats(
-        UnsafeRawBufferPointer(rebasing: bytes[start..<start + size]), of: tensor, elements: elements)
-      return arrange(floats, part)
-    }
+    let base = describesOnly ? UnsafePointer(allocate(rows: 1, columns: stored).base) : try read(part, count: stored)
     let shape = part.shape
     let kept = shape.reduce(1, *)
     let skipped = part.share.map { kept / $0.count * $0.first } ?? 0
@@ -78,6 +71,26 @@ struct WeightReader {
     let view = MatrixView(base: base + skipped, rows: kept / columns, columns: columns)
     weights.append(Weight(name: tensor.name, path: tensors.container.path(of: tensor), matrix: view))
     return view
+  }
+
+  /// The elements of a part in PyTorch's order.
+  private mutating func read(_ part: TensorPart, count: Int) throws(CheckpointError) -> UnsafePointer<Float> {
+    let tensor = part.tensor
+    let elements: TensorElements
+    if let known = stacked[tensor.name] {
+      elements = known
+    } else {
+      elements = try tensors.container.elements(of: tensor)
+      if part.layer != nil { stacked[tensor.name] = elements }
+    }
+    return try elements.withUnsafeBytes { bytes throws(CheckpointError) in
+      let size = count * tensor.type.byteCount
+      let start = (part.layer ?? 0) * size
+      guard start + size <= bytes.count else { throw tensors.missing(tensor.name) }
+      let floats = self.floats(
+        UnsafeRawBufferPointer(rebasing: bytes[start..<start + size]), of: tensor, elements: elements)
+      return arrange(floats, part)
+    }
   }
 
   /// Memory for weights that are computed from others.
@@ -91,17 +104,13 @@ struct WeightReader {
   /// The elements as float32: where they lie if that is what they are, else a copy.
   private mutating func floats(
     _ bytes: UnsafeRawBufferPointer, of tensor: TensorInfo, elements: TensorElements
-  ) throws(CheckpointError) -> UnsafePointer<Float> {
+  ) -> UnsafePointer<Float> {
     let count = bytes.count / tensor.type.byteCount
     if tensor.type == .float32, let start = bytes.baseAddress,
       UInt(bitPattern: start).isMultiple(of: UInt(MemoryLayout<Float>.alignment))
     {
       owners.append(.mapped(elements))
       return start.assumingMemoryBound(to: Float.self)
-    }
-    guard [.float64, .float32, .float16, .bfloat16].contains(tensor.type) else {
-      throw .unsupportedType(
-        path: tensors.container.path(of: tensor), tensor: tensor.name, type: tensor.type.rawValue)
     }
     let copy = allocate(rows: 1, columns: count)
     let floats = UnsafeMutableBufferPointer(start: copy.base, count: count)

@@ -1,23 +1,26 @@
 #!/usr/bin/env python3
-"""Compare Vitrine with timm and transformers: preprocessed tensors, logits (or features) and top-1, model by model.
+"""Compare Vitrine with other libraries: preprocessed tensors, logits (or features) and top-1, model by model.
 
     parity.py --vitrine .build/release/vitrine --photos DIR --cache DIR [--models a,b] [--architecture NAME]...
-        [CHECKPOINT_FOLDER...]
+        [--schemes] [--limit N] [--discard] [CHECKPOINT_FOLDER...]
 
-Each photo is decoded by Pillow, preprocessed by Pillow and numpy in float32 (checked against the library's own transform),
-and run by the library; Vitrine is run on the same files. Bounds: tensors 1 unit in the last place, logits 1e-4 (features
-without a head: 1e-4 too), top-1 the same for every photo. A broken bound ends in exit status 1.
+NAME is an architecture of timm, or LIBRARY:MODEL: a file as another library publishes it (parity_schemes.py has the list).
+Each photo is decoded by Pillow, preprocessed by the library's own transform (timm's and Hugging Face's are checked against
+Pillow and numpy in float32), and run by the library; Vitrine is run on the same files. Bounds: tensors 1 unit in the last
+place, logits 1e-4 (features, or image embeddings, without a head: 1e-4 too), top-1 the same for every photo. A broken bound
+ends in exit status 1.
 """
 
 import argparse
 import json
-import math
+import logging
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import warnings
 from dataclasses import dataclass
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -26,110 +29,15 @@ import numpy as np
 import timm
 import torch
 import transformers
-from PIL import Image, ImageOps
-from torch import nn
 
-from parity_models import DEFAULTS, MAKERS, random_model
+from parity_models import DEFAULTS, MAKERS, kept, random_model
+from parity_reference import Reference, UnknownModel, decode, load_folder
+from parity_schemes import ALL, scheme
 
 ULP_BOUND = 1
 LOGIT_BOUND = 1e-4
 SUFFIXES = {".jpg", ".jpeg", ".png"}
-
-
-# --- Preprocessing with Pillow and numpy -------------------------------------------------------------------------
-
-
-def decode(path: pathlib.Path, channels: int) -> Image.Image:
-    with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-    return upright.convert("L") if channels == 1 else upright
-
-
-def resize_short_edge(image: Image.Image, size: int, filter: int) -> Image.Image:
-    width, height = image.size
-    long = int(size * max(width, height) / min(width, height))
-    return image.resize((size, long) if width <= height else (long, size), filter)
-
-
-def crop_centre(image: Image.Image, height: int, width: int, offset: Callable[[int], int]) -> Image.Image:
-    left, top = offset(image.width - width), offset(image.height - height)
-    return image.crop((left, top, left + width, top + height))
-
-
-def to_tensor(image: Image.Image, mean: list[float], std: list[float]) -> np.ndarray:
-    """float32 [channels, height, width]: (pixel / 255 - mean) / std, each step rounded to float32."""
-    pixels = np.atleast_3d(np.asarray(image)).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
-    column = lambda values: np.asarray(values, np.float32).reshape(-1, 1, 1)
-    return (pixels - column(mean)) / column(std)
-
-
-@dataclass
-class Reference:
-    """A model as its library runs it."""
-
-    model: nn.Module
-    preprocess: Callable[[Image.Image], np.ndarray]
-    library_preprocess: Callable[[Image.Image], np.ndarray]
-    run: Callable[[torch.Tensor], torch.Tensor]
-    has_head: bool
-    channels: int = 3
-
-
-def timm_reference(folder: pathlib.Path, size: int | None) -> Reference:
-    arguments = {"img_size": size} if size else {}
-    model = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True, **arguments).eval()
-    data = timm.data.resolve_model_data_config(model, args=arguments)
-    height, width = data["input_size"][1:]
-    transform = timm.data.create_transform(**data, is_training=False)
-    library_preprocess = lambda image: transform(image).numpy()
-    filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-    filter = filters.get(data["interpolation"])
-
-    def preprocess(image: Image.Image) -> np.ndarray:
-        scaled = resize_short_edge(image, math.floor(height / data["crop_pct"]), filter)
-        cropped = crop_centre(scaled, height, width, lambda excess: int(round(excess / 2)))  # half to even
-        return to_tensor(cropped, data["mean"], data["std"])
-
-    if data["crop_mode"] != "center" or height != width or not filter:
-        preprocess = library_preprocess  # other forms have no second description in here
-    return Reference(
-        model, preprocess, library_preprocess, lambda batch: model(batch), model.num_classes > 0, model.in_chans
-    )
-
-
-def hugging_face_reference(folder: pathlib.Path, size: int | None) -> Reference:
-    if size:
-        sys.exit(f"{folder}: another size is compared with timm only")
-    architecture = json.loads((folder / "config.json").read_text())["architectures"][0]
-    model = getattr(transformers, architecture).from_pretrained(folder).eval()
-    has_head = "Classification" in architecture
-    options = json.loads((folder / "preprocessor_config.json").read_text())
-    edges = options["size"]
-
-    def preprocess(image: Image.Image) -> np.ndarray:
-        if "shortest_edge" in edges:
-            image = resize_short_edge(image, edges["shortest_edge"], options["resample"])
-        else:
-            image = image.resize((edges["width"], edges["height"]), options["resample"])
-        if options.get("do_center_crop"):
-            crop = options["crop_size"]
-            image = crop_centre(image, crop["height"], crop["width"], lambda excess: excess // 2)  # towards zero
-        return to_tensor(image, options["image_mean"], options["image_std"])
-
-    processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
-
-    def run(batch: torch.Tensor) -> torch.Tensor:
-        output = model(batch)
-        return output.logits if has_head else output.last_hidden_state[:, 0]
-
-    return Reference(
-        model, preprocess, lambda image: np.asarray(processor(image, return_tensors="np")["pixel_values"])[0], run, has_head
-    )
-
-
-def load_reference(folder: pathlib.Path, size: int | None) -> Reference:
-    config = json.loads((folder / "config.json").read_text())
-    return (timm_reference if "architecture" in config else hugging_face_reference)(folder, size)
+COLUMNS = 42  # of a model's name
 
 
 # --- Vitrine -----------------------------------------------------------------------------------------------------
@@ -140,11 +48,13 @@ class Vitrine:
     binary: pathlib.Path
     model: pathlib.Path
     size: int | None
+    told: tuple[str, ...] = ()
 
     def call(self, command: str, paths: list[pathlib.Path], *options: str | pathlib.Path) -> None:
         line = [self.binary, command, *paths, "--model", self.model, *options]
         if self.size:
             line += ["--size", str(self.size)]
+        line += self.told
         result = subprocess.run(list(map(str, line)), capture_output=True, text=True)
         if result.returncode != 0:
             sys.exit(f"vitrine {command} ended with status {result.returncode}:\n{result.stderr.strip()}")
@@ -161,8 +71,9 @@ class Vitrine:
             sys.exit("vitrine classify: results are not in the order of the inputs")
         return np.load(scratch / "logits.npy"), [row["predictions"][0]["index"] for row in rows]
 
-    def embed(self, paths: list[pathlib.Path], scratch: pathlib.Path) -> np.ndarray:
-        self.call("embed", paths, "--tokens", "class", "--output", scratch / "features.npy", "--quiet")
+    def embed(self, paths: list[pathlib.Path], tokens: str | None, scratch: pathlib.Path) -> np.ndarray:
+        selection = ["--tokens", tokens] if tokens else []
+        self.call("embed", paths, *selection, "--output", scratch / "features.npy", "--quiet")
         return np.load(scratch / "features.npy")
 
 
@@ -184,17 +95,15 @@ def same_shape(name: str, a: np.ndarray, b: np.ndarray) -> None:
         sys.exit(f"{name}: vitrine wrote {a.dtype} {list(a.shape)}, expected {b.dtype} {list(b.shape)}")
 
 
-def compare(name: str, folder: pathlib.Path, size: int | None, photos: list[pathlib.Path], binary: pathlib.Path) -> bool:
+def compare(name: str, reference: Reference, vitrine: Vitrine, photos: list[pathlib.Path]) -> bool:
     """Prints one row of the table; False when a bound is broken."""
-    reference = load_reference(folder, size)
-    vitrine = Vitrine(binary, folder, size)
     with tempfile.TemporaryDirectory() as temporary, torch.inference_mode():
         scratch = pathlib.Path(temporary)
         expected, difference, distance = [], 0.0, 0
         for path in photos:
             image = decode(path, reference.channels)
-            tensor = reference.preprocess(image)
-            if ulps(tensor, reference.library_preprocess(image)) > ULP_BOUND:
+            tensor = reference.library_preprocess(image)
+            if reference.preprocess and ulps(reference.preprocess(image), tensor) > ULP_BOUND:
                 sys.exit(f"{name}: {path.name}: the library preprocesses otherwise than this script")
             expected.append(reference.run(torch.from_numpy(tensor).unsqueeze(0))[0].numpy())
             actual = vitrine.preprocess(path, scratch)
@@ -209,14 +118,14 @@ def compare(name: str, folder: pathlib.Path, size: int | None, photos: list[path
             agreed = int((np.asarray(best) == wanted.argmax(axis=1)).sum())
             top1 = f"{agreed} of {len(photos)}"
         else:
-            found = vitrine.embed(photos, scratch)
+            found = vitrine.embed(photos, reference.tokens, scratch)
         same_shape(name, found, wanted)
         error = float(np.abs(found - wanted).max())
 
     good = distance <= ULP_BOUND and error <= LOGIT_BOUND and agreed == len(photos)  # false for NaN
     what = "logits" if reference.has_head else "features"
     print(
-        f"{name:30} {difference:10.1e} {distance:5} {what:>9} {error:9.1e} {wanted.std(axis=1).mean():7.2f}"
+        f"{name:{COLUMNS}} {difference:10.1e} {distance:5} {what:>9} {error:9.1e} {wanted.std(axis=1).mean():7.2f}"
         f" {top1:>9}  {'ok' if good else 'BROKEN'}",
         flush=True,
     )
@@ -228,6 +137,30 @@ def split_size(name: str) -> tuple[str, int | None]:
     return base, int(size) if size else None
 
 
+def load_named(name: str, cache: pathlib.Path, binary: pathlib.Path) -> tuple[Reference, Vitrine]:
+    """A model with random weights, which is made where it is not in the cache."""
+    base, size = split_size(name)
+    if ":" not in base:
+        folder = random_model(base, cache)
+        return load_folder(folder, size), Vitrine(binary, folder, size)
+    known = scheme(base)
+    folder = kept(base, cache, known.make)
+    model = folder / known.file if known.file else folder
+    return known.load(folder, size), Vitrine(binary, model, size, known.told)
+
+
+def check_architecture(name: str) -> str | None:
+    """What is wrong with a NAME; None where nothing is."""
+    base, _ = split_size(name)
+    if ":" not in base:
+        return None if timm.is_model(base) else f"timm {timm.__version__} has no architecture {base}"
+    try:
+        scheme(base)
+    except UnknownModel as error:
+        return f"no model {base} ({error})"
+    return None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--vitrine", type=pathlib.Path, required=True)
@@ -235,35 +168,49 @@ def main() -> None:
     parser.add_argument("--cache", type=pathlib.Path, required=True, help="where models with random weights are kept")
     parser.add_argument("--models", help=f"of these, separated by commas, at another size as NAME@SIZE: {', '.join(MAKERS)}")
     parser.add_argument(
-        "--architecture", action="append", default=[], metavar="NAME", help="of timm, also NAME.TAG or NAME@SIZE"
-    )
+        "--architecture", action="append", default=[], metavar="NAME",
+        help="of timm, also NAME.TAG or NAME@SIZE; or LIBRARY:MODEL, such as google:ViT-B_16",
+    )  # fmt: skip
+    parser.add_argument("--schemes", action="store_true", help=f"these: {', '.join(ALL)}")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N photos only")
+    parser.add_argument("--discard", action="store_true", help="delete each model made after its row")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("folders", nargs="*", type=pathlib.Path, metavar="CHECKPOINT_FOLDER")
     options = parser.parse_args()
 
-    nothing_named = not options.models and not options.architecture and not options.folders
+    nothing_named = not (options.models or options.architecture or options.schemes or options.folders)
     names = options.models.split(",") if options.models else list(DEFAULTS) if nothing_named else []
     if unknown := [name for name in names if split_size(name)[0] not in MAKERS]:
         parser.error(f"no such model: {', '.join(unknown)} (known: {', '.join(MAKERS)})")
-    names += options.architecture
-    if unknown := [name for name in options.architecture if not timm.is_model(split_size(name)[0])]:
-        parser.error(f"timm {timm.__version__} has no architecture {', '.join(unknown)}")
-    photos = sorted(path for path in options.photos.iterdir() if path.suffix.lower() in SUFFIXES)
+    if wrong := [reason for reason in map(check_architecture, options.architecture) if reason]:
+        parser.error("; ".join(wrong))
+    names += options.architecture + (list(ALL) if options.schemes else [])
+    photos = sorted(path for path in options.photos.iterdir() if path.suffix.lower() in SUFFIXES)[: options.limit]
     if not photos:
         parser.error(f"no photos in {options.photos}")
     torch.set_num_threads(options.threads)
     transformers.logging.set_verbosity_error()
+    logging.getLogger().setLevel(logging.ERROR)  # open_clip: a model without trained weights
+    warnings.filterwarnings("ignore", message=".*torch.jit")  # what OpenAI published is traced
     transformers.utils.logging.disable_progress_bar()
 
     print(f"{len(photos)} photos of {options.photos}; torch {torch.__version__}, timm {timm.__version__},"
           f" transformers {transformers.__version__}")  # fmt: skip
-    print(f"{'model':30} {'tensors':>10} {'ulps':>5} {'compared':>9} {'error':>9} {'spread':>7} {'top-1':>9}")
+    print(f"{'model':{COLUMNS}} {'tensors':>10} {'ulps':>5} {'compared':>9} {'error':>9} {'spread':>7} {'top-1':>9}")
     good = True
+    told = {}
     for name in names:
-        base, size = split_size(name)
-        good &= compare(name, random_model(base, options.cache), size, photos, options.vitrine)
+        reference, vitrine = load_named(name, options.cache, options.vitrine)
+        if vitrine.told:
+            told[name] = " ".join(vitrine.told)
+        good &= compare(name + "*" * (name in told), reference, vitrine, photos)
+        if options.discard:
+            shutil.rmtree(options.cache / split_size(name)[0])
     for folder in options.folders:
-        good &= compare(folder.resolve().name, folder, None, photos, options.vitrine)
+        vitrine = Vitrine(options.vitrine, folder, None)
+        good &= compare(folder.resolve().name, load_folder(folder, None), vitrine, photos)
+    for name, option in told.items():
+        print(f"* {name}: {option}, which the file cannot tell")
     sys.exit(0 if good else 1)
 
 

@@ -25,11 +25,13 @@ def randomise(model: nn.Module) -> None:
             parameter.copy_(1 + 0.2 * noise)
         elif name.endswith((".gamma", ".lambda1")):
             parameter.copy_(0.3 + 0.1 * noise)
+        elif parameter.ndim == 0:
+            continue  # a temperature
         elif name.endswith("bias"):
             parameter.copy_(0.1 * noise)
         elif "token" in name or "pos" in name:
             parameter.copy_(0.3 * noise)
-        elif "latent" in name:
+        elif "latent" in name or name.endswith("probe"):
             parameter.copy_(noise)
         elif ".lambda_" in name:
             parameter.copy_(0.1 * noise)
@@ -123,12 +125,16 @@ DEFAULTS = (
 )  # fmt: skip
 
 
-def random_model(name: str, cache: pathlib.Path) -> pathlib.Path:
-    """The folder of a model with random weights, made where it is missing: one of MAKERS or an architecture of timm."""
+def kept(name: str, cache: pathlib.Path, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
+    """The folder of a model in the cache, made where it is missing."""
     folder = cache / name
     if not (folder / "complete").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        make = MAKERS.get(name) or make_architecture(name)
         make(folder)
         (folder / "complete").touch()
     return folder
+
+
+def random_model(name: str, cache: pathlib.Path) -> pathlib.Path:
+    """The folder of a model with random weights: one of MAKERS or an architecture of timm."""
+    return kept(name, cache, MAKERS.get(name) or make_architecture(name))

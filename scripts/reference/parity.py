@@ -37,7 +37,7 @@ from parity_schemes import ALL, scheme
 ULP_BOUND = 1
 LOGIT_BOUND = 1e-4
 SUFFIXES = {".jpg", ".jpeg", ".png"}
-COLUMNS = 42  # of a model's name
+COLUMNS = 44  # of a model's name
 
 
 # --- Vitrine -----------------------------------------------------------------------------------------------------

@@ -1,15 +1,16 @@
 /// Alignment of owned memory, in bytes: a cache line, and the widest vector register.
 let vectorAlignment = 64
 
-/// Owned float32 memory, aligned to 64 bytes, zero at first.
+/// Owned float32 memory, aligned to 64 bytes.
 public struct FloatBuffer: ~Copyable, @unchecked Sendable {
   /// The floats; valid as long as the buffer lives.
   public let base: UnsafeMutablePointer<Float>
   public let count: Int
 
-  public init(count: Int) {
+  /// - Parameter zeroed: whether the floats are zero at first; else they are arbitrary, and the memory is not touched.
+  public init(count: Int, zeroed: Bool = true) {
     precondition(count >= 0, "a buffer of \(count) floats")
-    base = allocateFloats(count)
+    base = allocateFloats(count, zeroed: zeroed)
     self.count = count
   }
 
@@ -28,11 +29,11 @@ public struct FloatBuffer: ~Copyable, @unchecked Sendable {
   }
 }
 
-/// `count` zeros on a boundary of `vectorAlignment`; to be deallocated through a raw pointer.
-func allocateFloats(_ count: Int) -> UnsafeMutablePointer<Float> {
+/// `count` floats on a boundary of `vectorAlignment`; to be deallocated through a raw pointer.
+func allocateFloats(_ count: Int, zeroed: Bool = true) -> UnsafeMutablePointer<Float> {
   let memory = UnsafeMutableRawPointer.allocate(
     byteCount: count * MemoryLayout<Float>.stride, alignment: vectorAlignment)
   let floats = memory.bindMemory(to: Float.self, capacity: count)
-  floats.initialize(repeating: 0, count: count)
+  if zeroed { floats.initialize(repeating: 0, count: count) }
   return floats
 }

@@ -122,7 +122,8 @@ public final class VisionTransformer: Sendable {
   /// Names of the file's tensors that no result depends on, sorted.
   public var unusedTensors: [String] {
     let used = parameters.tensorNames
-    return (tensors.container.tensors.keys.filter { !used.contains($0) } + tensors.container.unreadable.keys).sorted()
+    return (tensors.container.tensors.keys.filter { !used.contains($0) } + tensors.container.unreadable.keys)
+      .sorted()
   }
 
   /// Number of parameters of the forward pass.

@@ -28,7 +28,8 @@ struct Inspect: ParsableCommand {
     let model: VisionTransformer
     do {
       model = try VisionTransformer(
-        Checkpoint(self.model.path), options: .init(architecture: architecture.architecture, describesOnly: true))
+        Checkpoint(self.model.path),
+        options: .init(architecture: architecture.architecture, describesOnly: true))
     } catch let error as CheckpointError {
       // The sentence names a few; who inspects wants to see them all.
       if case .unexpectedTensors(_, let names) = error {

@@ -11,7 +11,8 @@ struct ModelOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "The checkpoint: a local folder, or a .safetensors, .npz, .pth, .pt or .bin file; nothing is downloaded.", valueName: "MODEL"))
+      "The checkpoint: a local folder, or a .safetensors, .npz, .pth, .pt or .bin file; nothing is downloaded.",
+      valueName: "MODEL"))
   var model: PathArgument
 
   @OptionGroup var architecture: ArchitectureOption

@@ -111,7 +111,10 @@ struct ModelReport: Encodable {
 
   private var network: String {
     let a = architecture
-    var parts = ["\(a.embedDim) wide", "\(a.depth) deep", "\(a.numHeads) \(a.numHeads == 1 ? "head" : "heads") of \(a.headDim)"]
+    var parts = [
+      "\(a.embedDim) wide", "\(a.depth) deep",
+      "\(a.numHeads) \(a.numHeads == 1 ? "head" : "heads") of \(a.headDim)",
+    ]
     parts.append("\(a.gatedMLP ? "gated MLP" : "MLP") \(a.mlpDim) with \(a.activation.rawValue)")
     parts.append("\(a.norm == .layerNorm ? "LayerNorm" : "RMSNorm") epsilon \(a.normEpsilon)")
     if let stem = a.stem {
@@ -131,7 +134,8 @@ struct ModelReport: Encodable {
   private var patches: String {
     let a = architecture
     guard a.positions == .learned else {
-      return "\(a.patchSize) pixels, \(a.positions == .none ? "no position embeddings" : "positions of sines and cosines")"
+      return
+        "\(a.patchSize) pixels, \(a.positions == .none ? "no position embeddings" : "positions of sines and cosines")"
     }
     return
       "\(a.patchSize) pixels, positions for a grid of \(a.gridSize), resampled \(a.positionResampling.rawValue)"

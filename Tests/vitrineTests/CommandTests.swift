@@ -93,7 +93,8 @@ import Testing
   @Test(arguments: [
     ("timm-token", "32"), ("timm-clip-quickgelu", "24"), ("timm-gelu-tanh", "24"), ("timm-aimv2", "24"),
     ("timm-beit3", "24"), ("timm-diff", "24"), ("timm-parallel-scaling", "24"), ("timm-map", "24"),
-    ("timm-qk-norm-rms", "24"), ("timm-hybrid/weights.safetensors", "64"), ("google-npz-pre-logits/model.npz", "8"),
+    ("timm-qk-norm-rms", "24"), ("timm-hybrid/weights.safetensors", "64"),
+    ("google-npz-pre-logits/model.npz", "8"),
   ]) func networkUnderEachVariant(_ name: String, _ size: String) throws {
     let model = Fixtures.models.appending(name).string
     func classify(_ environment: [String: String]) throws -> Command.Outcome {

@@ -12,7 +12,8 @@ extension NamingScheme {
 
   /// `google-research/big_vision`: blocks one by one, or all in one with an axis for the depth.
   static let bigVision = NamingScheme(
-    .bigVision, signature: [
+    .bigVision,
+    signature: [
       "pos_embedding", "Transformer/encoderblock_#/MultiHeadDotProductAttention_0/query/kernel",
       "Transformer/encoderblock/MultiHeadDotProductAttention_0/query/kernel",
     ], harmlessBeside: ["txt/*", "t", "b", "opt/*"],

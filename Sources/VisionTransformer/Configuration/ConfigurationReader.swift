@@ -155,7 +155,8 @@ struct ConfigurationReader {
     if let other = others.first {
       warnings.append(
         "\(checkpoint.path): several of timm's architectures have these tensors; assumed \(chosen.entry.name), not "
-          + "\(other.entry.name)\(others.count > 1 ? " or \(others.count - 1) more" : "") (--architecture decides)")
+          + "\(other.entry.name)\(others.count > 1 ? " or \(others.count - 1) more" : "") (--architecture decides)"
+      )
     }
   }
 
@@ -166,7 +167,8 @@ struct ConfigurationReader {
     if isTimm, facts.hasPreNorm, facts.normBias { declared.normEpsilon = 1e-5 }
     warnings.append(
       "\(checkpoint.path): none of timm's architectures has these tensors; assumed \(facts.gatedMLP ? "SiLU" : "exact GELU") and "
-        + "a norm epsilon of \(declared.normEpsilon) (a config.json with timm's architecture and model_args decides)")
+        + "a norm epsilon of \(declared.normEpsilon) (a config.json with timm's architecture and model_args decides)"
+    )
   }
 
   // MARK: Where tensors and declarations meet

@@ -6,7 +6,7 @@ import Kernels
 /// A float32 tensor that lies as PyTorch has it is used where it is in the mapped file; any other is converted once.
 struct WeightReader {
   let tensors: NamedTensors
-  /// Whether tensors are looked at by shape and type alone: what would be read is left as it is.
+  /// Whether tensors are looked at by shape and type alone: nothing is read, and the matrices hold anything.
   let describesOnly: Bool
   /// Elements of the tensors that were read.
   private(set) var count = 0
@@ -63,7 +63,8 @@ struct WeightReader {
       throw .unsupportedType(
         path: tensors.container.path(of: tensor), tensor: tensor.name, type: tensor.type.rawValue)
     }
-    let base = describesOnly ? UnsafePointer(allocate(rows: 1, columns: stored).base) : try read(part, count: stored)
+    let base =
+      describesOnly ? UnsafePointer(allocate(rows: 1, columns: stored).base) : try read(part, count: stored)
     let shape = part.shape
     let kept = shape.reduce(1, *)
     let skipped = part.share.map { kept / $0.count * $0.first } ?? 0
@@ -93,9 +94,9 @@ struct WeightReader {
     }
   }
 
-  /// Memory for weights that are computed from others.
+  /// Memory for weights that are converted or computed from others; its contents are arbitrary.
   mutating func allocate(rows: Int, columns: Int) -> MutableMatrixView {
-    let buffer = FloatBuffer(count: rows * columns)
+    let buffer = FloatBuffer(count: rows * columns, zeroed: false)
     let view = MutableMatrixView(base: buffer.base, rows: rows, columns: columns)
     owners.append(.converted(ConvertedWeight(buffer)))
     return view

@@ -31,6 +31,8 @@ public enum CheckpointError: Error, Equatable {
   case unsupportedType(path: FilePath, tensor: String, type: String)
   /// A weight is NaN or infinite.
   case nonFinite(path: FilePath, tensor: String)
+  /// A file could not be written.
+  case unwritable(path: FilePath, reason: String)
 }
 
 extension CheckpointError: CustomStringConvertible {
@@ -65,6 +67,8 @@ extension CheckpointError: CustomStringConvertible {
       "\(path): tensor \"\(tensor)\" is of type \(type); weights must be F64, F32, F16 or BF16"
     case .nonFinite(let path, let tensor):
       "\(path): tensor \"\(tensor)\" holds NaN or infinite values; the checkpoint is damaged or training diverged"
+    case .unwritable(let path, let reason):
+      "\(path): cannot write: \(reason)"
     }
   }
 }

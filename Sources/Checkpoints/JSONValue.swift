@@ -112,3 +112,28 @@ enum JSONFile {
     }
   }
 }
+
+extension JSONValue {
+  /// Writes the document, indented and with sorted keys, whole or not at all.
+  /// - Throws: `CheckpointError.unwritable`.
+  public func write(to path: FilePath) throws(CheckpointError) {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    let data: Data
+    do {
+      data = try encoder.encode(self)
+    } catch {
+      throw .unwritable(path: path, reason: "not possible in JSON: \(error)")
+    }
+    let file = try AtomicFile(path)
+    try file.write(Array(data) + [UInt8(ascii: "\n")])
+    try file.commit()
+  }
+}
+
+extension JSONValue {
+  /// Any value as a document.
+  public init(encoding value: some Encodable) throws {
+    self = try JSONDecoder().decode(JSONValue.self, from: JSONEncoder().encode(value))
+  }
+}

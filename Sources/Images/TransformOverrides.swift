@@ -85,7 +85,7 @@ extension ResizeRule {
   }
 
   /// The fraction by which timm's floor(size / fraction) comes to this rule's edge.
-  fileprivate func cropFraction(of size: ImageSize) -> Double {
+  func cropFraction(of size: ImageSize) -> Double {
     let (edge, resized) =
       switch self {
       case .none: (1, 1)
@@ -98,7 +98,7 @@ extension ResizeRule {
   }
 
   /// timm's mode that comes nearest.
-  fileprivate var cropMode: CropMode {
+  var cropMode: CropMode {
     switch self {
     case .exactly: .squash
     case .none, .shortestEdge, .shortestEdgeWithin, .covering: .center

@@ -5,7 +5,9 @@ import Testing
 
 @Suite struct CommandTests {
   /// The help texts, whole: `scripts/help` writes these files anew after a wanted change.
-  @Test(arguments: ["", "classify", "embed", "preprocess", "inspect"]) func help(_ command: String) throws {
+  @Test(arguments: ["", "classify", "embed", "preprocess", "inspect", "convert"]) func help(_ command: String)
+    throws
+  {
     let name = command.isEmpty ? "vitrine" : "vitrine-\(command)"
     let expected = try String(
       contentsOfFile: Fixtures.folder.appending("help/\(name).txt").string, encoding: .utf8)

@@ -13,7 +13,7 @@ public struct TensorPart: Sendable, Equatable {
     public let count: Int
     public let total: Int
 
-    init(first: Int, count: Int, of total: Int) {
+    public init(first: Int, count: Int, of total: Int) {
       (self.first, self.count, self.total) = (first, count, total)
     }
   }

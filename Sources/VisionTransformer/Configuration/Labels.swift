@@ -14,6 +14,13 @@ public enum Labels {
   /// - Throws: `ModelError.labels` where `config.json` names another number of classes than the head has.
   static func of(_ configuration: JSONValue?, path: FilePath, numClasses: Int) throws(ModelError) -> [String]?
   {
+    try declared(configuration, path: path, numClasses: numClasses) ?? (numClasses == 1000 ? imageNet1k : nil)
+  }
+
+  /// The names that travel with a checkpoint; nil where it has none.
+  static func declared(_ configuration: JSONValue?, path: FilePath, numClasses: Int) throws(ModelError)
+    -> [String]?
+  {
     guard numClasses > 0 else { return nil }
     if let value = configuration?["label_names"] {
       let names = try labels(in: value, field: "label_names", path: path, numClasses: numClasses)
@@ -23,7 +30,7 @@ public enum Labels {
     if let value = configuration?["id2label"], !isAutomatic(value) {
       return try labels(in: value, field: "id2label", path: path, numClasses: numClasses)
     }
-    return numClasses == 1000 ? imageNet1k : nil
+    return nil
   }
 
   /// The labels of a field of `config.json`.

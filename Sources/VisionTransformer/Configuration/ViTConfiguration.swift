@@ -156,6 +156,8 @@ extension ViTConfiguration {
     (hasClassToken ? 1 : 0) + (hasDistillationToken ? 1 : 0) + numRegisterTokens
   }
 
+  public var hasPositions: Bool { positions != .none }
+
   /// F: the width of the pooled features, the head's input.
   public var featureDim: Int {
     representationDim ?? (globalPool == .tokenAndAverage ? 2 * embedDim : embedDim)

@@ -114,7 +114,7 @@ public final class InferenceSession {
       let patchTokens = tokens[first + numPrefix..<first + numTokens, 0..<dim]
       arena.scope { project(batch, at: index, into: patchTokens) }
       if let norm = model.parameters.patchNorm { normalize(patchTokens.view, norm, into: patchTokens) }
-      if configuration.positions != .none { add(model.patchPositions, to: patchTokens) }
+      if configuration.hasPositions { add(model.patchPositions, to: patchTokens) }
       model.parameters.prefixTokens.withUnsafeBufferPointer { prefix in
         for row in 0..<numPrefix {
           _ = tokens.row(first + row).update(fromContentsOf: prefix[row * dim..<(row + 1) * dim])

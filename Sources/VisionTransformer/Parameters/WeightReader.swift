@@ -16,7 +16,7 @@ struct WeightReader {
   /// Tensors that hold all layers, which are asked for once a layer.
   private var stacked: [String: TensorElements] = [:]
 
-  init(_ tensors: NamedTensors, describesOnly: Bool) {
+  init(_ tensors: NamedTensors, describesOnly: Bool = false) {
     self.tensors = tensors
     self.describesOnly = describesOnly
   }

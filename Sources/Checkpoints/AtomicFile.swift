@@ -1,0 +1,77 @@
+import SystemPackage
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// A file that is there whole or not at all: written under another name beside its own, brought to the disk, then renamed. What is not
+/// committed goes away with the object.
+package final class AtomicFile {
+  package let path: FilePath
+  private let temporary: FilePath
+  private var descriptor: CInt
+  /// Bytes written so far.
+  package private(set) var count = 0
+
+  /// - Throws: `CheckpointError.unwritable` where no file can be made in the folder.
+  package init(_ path: FilePath) throws(CheckpointError) {
+    self.path = path
+    let name = path.lastComponent?.string ?? "file"
+    temporary = path.removingLastComponent().appending(".\(name).\(getpid()).partial")
+    descriptor = temporary.withPlatformString { open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }
+    guard descriptor >= 0 else { throw Self.failure(path) }
+  }
+
+  deinit {
+    guard descriptor >= 0 else { return }
+    close(descriptor)
+    _ = temporary.withPlatformString { unlink($0) }
+  }
+
+  /// - Throws: `CheckpointError.unwritable` where the disk is full or fails.
+  package func write(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
+    var done = 0
+    while done < bytes.count, let start = bytes.baseAddress {
+      let step = systemWrite(descriptor, start + done, bytes.count - done)
+      if step > 0 {
+        done += step
+      } else if errno != EINTR {
+        throw Self.failure(path)
+      }
+    }
+    count += bytes.count
+  }
+
+  package func write(_ bytes: [UInt8]) throws(CheckpointError) {
+    try bytes.span.bytes.withUnsafeBytes { bytes throws(CheckpointError) in try write(bytes) }
+  }
+
+  /// Brings the file to the disk and gives it its name; one that was there is replaced.
+  /// - Throws: `CheckpointError.unwritable`; what was there stays.
+  package func commit() throws(CheckpointError) {
+    guard fsync(descriptor) == 0 else { throw Self.failure(path) }
+    let closed = close(descriptor)
+    descriptor = -1
+    let isDone =
+      closed == 0
+      && temporary.withPlatformString { from in path.withPlatformString { to in rename(from, to) } } == 0
+    guard isDone else {
+      let error = Self.failure(path)
+      _ = temporary.withPlatformString { unlink($0) }
+      throw error
+    }
+  }
+
+  private static func failure(_ path: FilePath) -> CheckpointError {
+    .unwritable(path: path, reason: Errno(rawValue: errno).description.lowercased())
+  }
+}
+
+/// `write`, under a name that methods called `write` do not hide.
+private func systemWrite(_ descriptor: CInt, _ buffer: UnsafeRawPointer, _ count: Int) -> Int {
+  write(descriptor, buffer, count)
+}

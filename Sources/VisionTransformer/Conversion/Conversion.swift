@@ -1,0 +1,197 @@
+import Checkpoints
+import Kernels
+import SystemPackage
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Writes a model in the form in which timm or transformers loads it: `model.safetensors` and `config.json`, for transformers also
+/// `preprocessor_config.json`.
+///
+/// Where the libraries do the same thing in different ways (positions of registers, CLIP's projection, a head over class token and
+/// mean), the weights are rearranged so that the target computes what the source does; where the target cannot, the conversion is
+/// refused. Position embeddings keep the grid for which they were trained.
+public struct Conversion {
+  public enum Naming: String, Sendable, CaseIterable {
+    case timm
+    case huggingFace = "huggingface"
+  }
+
+  /// The type of the written weights.
+  public enum Precision: String, Sendable, CaseIterable {
+    case float32 = "f32"
+    case float16 = "f16"
+    case bfloat16 = "bf16"
+
+    var scalarType: ScalarType {
+      switch self {
+      case .float32: .float32
+      case .float16: .float16
+      case .bfloat16: .bfloat16
+      }
+    }
+  }
+
+  /// What the architecture is called in the target.
+  public let architecture: String
+  /// Number of tensors that are written.
+  public var tensorCount: Int { plan.tensors.count }
+  private let source: ConversionSource
+  private let naming: Naming
+  private let precision: Precision
+  private let plan: ConversionPlan
+
+  private static let weightsName = "model.safetensors"
+  private static let fileNames = ["config.json", "preprocessor_config.json", weightsName]
+
+  /// Decides what is written, and reads tokens and positions.
+  /// - Parameters:
+  ///   - model: the model, opened without changes to its preprocessing.
+  ///   - checkpoint: the checkpoint that it was opened from.
+  ///   - architecture: timm's name of the architecture, as it was given by the user.
+  ///   - naming: the library that is to load the result.
+  ///   - precision: the type of the weights.
+  /// - Throws: `ConversionError` where the library has no such model, `CheckpointError.nonFinite` for damaged weights.
+  public init(
+    _ model: VisionTransformer, checkpoint: Checkpoint, architecture: String? = nil, naming: Naming = .timm,
+    precision: Precision = .float32
+  ) throws {
+    try model.checkWeights()
+    source = try ConversionSource(model, checkpoint: checkpoint, architecture: architecture)
+    self.naming = naming
+    self.precision = precision
+    plan =
+      switch naming {
+      case .timm: try TimmConversion(source).plan()
+      case .huggingFace: try HuggingFaceConversion(source).plan()
+      }
+    self.architecture = plan.architecture
+  }
+
+  /// The files of a model, of which `write` makes some and replaces all.
+  public func files(in folder: FilePath) -> [FilePath] {
+    Self.fileNames.map { folder.appending($0) }
+  }
+
+  /// Writes the files into a folder, which is made where it is not there. They are written into a folder within it first and read
+  /// again; only then, all of them, they take the place of others.
+  /// - Parameter overwriting: whether a model that is there may be replaced.
+  /// - Returns: what the target does otherwise, one sentence each.
+  /// - Throws: `ConversionError` and `CheckpointError`; the folder stays as it was.
+  public func write(to folder: FilePath, overwriting: Bool = false) throws -> [String] {
+    if !overwriting, let file = files(in: folder).first(where: exists) {
+      throw ConversionError.exists(folder: folder, file: file.lastComponent?.string ?? "")
+    }
+    let isNew = !exists(folder)
+    try makeFolder(folder)
+    let staging = folder.appending(".convert.\(getpid())")
+    var isDone = false
+    defer {
+      for file in files(in: staging) { _ = file.withPlatformString { unlink($0) } }
+      _ = staging.withPlatformString { rmdir($0) }
+      if isNew, !isDone { _ = folder.withPlatformString { rmdir($0) } }
+    }
+    try makeFolder(staging)
+    for file in plan.files { try file.contents.write(to: staging.appending(file.name)) }
+    try writeWeights(to: staging.appending(Self.weightsName))
+    let differences = try check(staging)
+    // The weights last: a folder with weights is a whole model.
+    for (from, to) in zip(files(in: staging), files(in: folder)) {
+      if exists(from) {
+        guard from.withPlatformString({ from in to.withPlatformString { rename(from, $0) } }) == 0 else {
+          throw unwritable(to)
+        }
+      } else if exists(to) {
+        // It belongs to the model that is replaced, and would be taken for this one's.
+        guard to.withPlatformString({ unlink($0) }) == 0 else { throw unwritable(to) }
+      }
+    }
+    isDone = true
+    return plan.notes + differences
+  }
+
+  private func writeWeights(to path: FilePath) throws {
+    let type = precision.scalarType
+    let byName = Dictionary(plan.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    let writer = try SafetensorsWriter(
+      path, tensors: plan.tensors.map { TensorInfo(name: $0.name, type: type, shape: $0.shape) })
+    for tensor in writer.tensors {
+      try byName[tensor.name]?.read(from: source.tensors) { floats in
+        try append(floats, to: writer, tensor: tensor.name)
+      }
+    }
+    try writer.finish()
+  }
+
+  private func append(_ floats: UnsafeBufferPointer<Float>, to writer: SafetensorsWriter, tensor: String)
+    throws
+  {
+    guard precision != .float32 else { return try writer.append(UnsafeRawBufferPointer(floats)) }
+    var isExact = true
+    let bytes = [UInt8](unsafeUninitializedCapacity: 2 * floats.count) { buffer, count in
+      let raw = UnsafeMutableRawBufferPointer(buffer)
+      let target = UnsafeMutableRawBufferPointer(rebasing: raw[..<(2 * floats.count)])
+      isExact =
+        precision == .float16
+        ? Elements.convertFloat32ToFloat16(floats, into: target)
+        : Elements.convertFloat32ToBFloat16(floats, into: target)
+      count = 2 * floats.count
+    }
+    guard isExact else {
+      throw ConversionError.overflow(path: source.model.path, tensor: tensor, type: precision.scalarType)
+    }
+    try bytes.withUnsafeBytes { try writer.append($0) }
+  }
+
+  /// Reads what was written as a model of the target, and compares.
+  /// - Returns: the differences that a configuration of the target cannot avoid.
+  private func check(_ folder: FilePath) throws -> [String] {
+    let checkpoint = try Checkpoint(folder)
+    let tensors = try NamedTensors(checkpoint.container, path: folder)
+    var reader = ConfigurationReader(checkpoint: checkpoint, tensors: tensors, architecture: nil)
+    let found = try reader.read()
+    var expected = plan.configuration
+    (expected.normEpsilon, expected.positionResampling) = (found.normEpsilon, found.positionResampling)
+    guard found == expected else {
+      throw ConversionError.unfaithful(
+        path: source.model.path, library: naming.rawValue, fields: try Self.differences(found, expected))
+    }
+    let transform = try Preprocessing(
+      checkpoint, library: tensors.scheme.library, configuration: found, architecture: nil, likeness: nil
+    ).transform
+    var notes = source.model.transform.differences(from: transform).map {
+      "preprocessing of the result: \($0)"
+    }
+    let resampling = source.configuration.positionResampling
+    if source.configuration.positions == .learned, found.positionResampling != resampling {
+      notes.append(
+        "at sizes other than \(found.imageSize) positions are resampled \(found.positionResampling.rawValue), "
+          + "not \(resampling.rawValue)")
+    }
+    return notes
+  }
+
+  /// The fields in which two architectures differ.
+  private static func differences(_ a: ViTConfiguration, _ b: ViTConfiguration) throws -> [String] {
+    let (a, b) = (try JSONValue(encoding: a).object ?? [:], try JSONValue(encoding: b).object ?? [:])
+    return Set(a.keys).union(b.keys).filter { a[$0] != b[$0] }.sorted()
+  }
+
+  private func exists(_ path: FilePath) -> Bool {
+    path.withPlatformString { access($0, F_OK) } == 0
+  }
+
+  private func makeFolder(_ folder: FilePath) throws(CheckpointError) {
+    guard folder.withPlatformString({ mkdir($0, 0o777) }) != 0, errno != EEXIST else { return }
+    throw unwritable(folder)
+  }
+
+  private func unwritable(_ path: FilePath) -> CheckpointError {
+    .unwritable(path: path, reason: Errno(rawValue: errno).description.lowercased())
+  }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import Checkpoints
+import Kernels
+import Pipeline
+import SystemPackage
+import VisionTransformer
+
+struct Convert: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Write a checkpoint as safetensors that timm or transformers loads.",
+    discussion: """
+      The folder gets model.safetensors and config.json, for transformers also preprocessor_config.json. What the other \
+      library cannot compute in the same way is refused; what only its configuration cannot say is a warning.
+      """)
+
+  @Argument(help: ArgumentHelp("The checkpoint.", valueName: "MODEL"))
+  var model: PathArgument
+
+  @Option(name: .long, help: ArgumentHelp("The folder; made where it is not there.", valueName: "DIR"))
+  var output: PathArgument
+
+  @Option(name: .long, help: "The library whose names and configuration are written.")
+  var naming = Conversion.Naming.timm
+
+  @Option(name: .long, help: "The type of the written weights.")
+  var dtype = Conversion.Precision.float32
+
+  @OptionGroup var architecture: ArchitectureOption
+
+  @Flag(name: .long, help: "Replace a model that is in the folder.")
+  var overwrite = false
+
+  func run() throws {
+    try KernelVariant.validateEnvironment()
+    let terminal = Terminal(quiet: false)
+    Signals.ignoreClosedPipes()
+    let checkpoint = try Checkpoint(self.model.path)
+    let model = try open(checkpoint)
+    for warning in model.warnings { terminal.logger.warning("\(warning)") }
+    let conversion = try Conversion(
+      model, checkpoint: checkpoint, architecture: architecture.architecture, naming: naming, precision: dtype
+    )
+    try OutputCheck.check(conversion.files(in: output.path), needed: model.files)
+    let notes = try conversion.write(to: output.path, overwriting: overwrite)
+    for note in notes { terminal.logger.warning("\(self.model.path): \(note)") }
+    terminal.logger.info(
+      "\(output.path): \(conversion.architecture), \(conversion.tensorCount) tensors, \(dtype.rawValue)")
+  }
+
+  /// Opens the model; one whose images are not made of whole patches with the nearest size that is.
+  private func open(_ checkpoint: Checkpoint) throws -> VisionTransformer {
+    var options = VisionTransformer.Options(architecture: architecture.architecture)
+    do {
+      return try VisionTransformer(checkpoint, options: options)
+    } catch let error as ModelError {
+      guard let size = error.nearestImageSize else { throw error }
+      options.transform.size = size
+      return try VisionTransformer(checkpoint, options: options)
+    }
+  }
+}
+
+extension Conversion.Naming: ExpressibleByArgument {}
+extension Conversion.Precision: ExpressibleByArgument {}

@@ -49,7 +49,7 @@ import Testing
       try folder.write(index, to: "model.safetensors.index.json")
       return "\(try #require(throws: CheckpointError.self) { try Checkpoint(folder.path) })"
     }
-    try folder.write(SafetensorsWriter.file([.init("a", shape: [1], [1])]), to: "one.safetensors")
+    try folder.write(SafetensorsBuilder.file([.init("a", shape: [1], [1])]), to: "one.safetensors")
     #expect(
       try message("{\"weight_map\":{\"a\":\"two.safetensors\"}}").contains("two.safetensors: no such file"))
     #expect(try message("{\"weight_map\":{\"b\":\"one.safetensors\"}}").contains("does not hold it"))
@@ -71,7 +71,7 @@ import Testing
   /// The contents of a file say what it is, not its name.
   @Test func formats() throws {
     let folder = try TemporaryFolder()
-    let safetensors = SafetensorsWriter.file([.init("a", shape: [1], [1])])
+    let safetensors = SafetensorsBuilder.file([.init("a", shape: [1], [1])])
     let npz = ZipBuilder(.init("a.npy", npy(shape: "(1,)", byteCount: 4))).bytes
     func format(_ bytes: [UInt8], _ name: String) throws -> String {
       try Checkpoint(folder.write(bytes, to: name)).container.format
@@ -114,13 +114,13 @@ import Testing
     try folder.write(npz, to: "pytorch_model.bin")
     #expect(try Checkpoint(folder.path).container.format == "npz")
     #expect(try Checkpoint(folder.path.appending("pytorch_model.bin")).configuration != nil)
-    try folder.write(SafetensorsWriter.file([.init("a", shape: [1], [1])]), to: "model.safetensors")
+    try folder.write(SafetensorsBuilder.file([.init("a", shape: [1], [1])]), to: "model.safetensors")
     #expect(try Checkpoint(folder.path).container.format == "safetensors")
   }
 
   @Test func brokenConfiguration() throws {
     let folder = try TemporaryFolder()
-    try folder.write(SafetensorsWriter.file([.init("a", shape: [1], [1])]), to: "model.safetensors")
+    try folder.write(SafetensorsBuilder.file([.init("a", shape: [1], [1])]), to: "model.safetensors")
     try folder.write("{\"architecture\": ", to: "config.json")
     let error = try #require(throws: CheckpointError.self) { try Checkpoint(folder.path) }
     #expect("\(error)".contains("config.json: not valid JSON"))

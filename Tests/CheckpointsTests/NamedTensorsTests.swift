@@ -7,7 +7,7 @@ import Testing
   private func named(_ tensors: [(String, [Int])]) throws -> NamedTensors {
     let folder = try TemporaryFolder()
     let file = try folder.write(
-      SafetensorsWriter.file(
+      SafetensorsBuilder.file(
         tensors.map { .init($0.0, shape: $0.1, [Float](repeating: 0, count: $0.1.reduce(1, *))) }),
       to: "model.safetensors")
     return try NamedTensors(SafetensorsFile(file), path: file)

@@ -23,7 +23,7 @@ import Testing
 
   @Test func readsTensors() throws {
     let file = try open(
-      SafetensorsWriter.file([
+      SafetensorsBuilder.file([
         .init("a", shape: [2, 3], [1, 2, 3, 4, 5, 6]),
         .init("half", type: "F16", shape: [2], bytes: [0, 0x3C, 0, 0x40]),
         .init("scalar", shape: [], [7]), .init("none", shape: [0, 4], []),
@@ -43,7 +43,7 @@ import Testing
   @Test func readsMetadata() throws {
     let header = "{\"__metadata__\":{\"format\":\"pt\",\"note\":\"ü \\\"x\\\"\"}}   "
     #expect(
-      try open(SafetensorsWriter.file(header: header, data: [])).metadata == [
+      try open(SafetensorsBuilder.file(header: header, data: [])).metadata == [
         "format": "pt", "note": "ü \"x\"",
       ])
   }
@@ -55,7 +55,7 @@ import Testing
 
   /// Every possible length of a cut file is refused.
   @Test func cutFiles() throws {
-    let whole = SafetensorsWriter.file([.init("a", shape: [2], [1, 2]), .init("b", shape: [3], [3, 4, 5])])
+    let whole = SafetensorsBuilder.file([.init("a", shape: [2], [1, 2]), .init("b", shape: [3], [3, 4, 5])])
     for count in 8..<whole.count {
       #expect(throws: CheckpointError.self, "cut to \(count) of \(whole.count) bytes") {
         try open(Array(whole.prefix(count)))
@@ -96,14 +96,14 @@ import Testing
     ("\"a\":{\"dtype\"", "not valid JSON"),
   ]) func headersThatLie(_ members: String, _ message: String) throws {
     let text = try failure(
-      SafetensorsWriter.file(header: "{\(members)}", data: [UInt8](repeating: 0, count: 8)))
+      SafetensorsBuilder.file(header: "{\(members)}", data: [UInt8](repeating: 0, count: 8)))
     #expect(text.contains(message), "\(text)")
   }
 
   /// A tensor of an unknown type is not read, but does not keep the others from being read.
   @Test func unknownTypes() throws {
     let file = try open(
-      SafetensorsWriter.file([
+      SafetensorsBuilder.file([
         .init("a", type: "Q4", shape: [8], bytes: [1, 2, 3, 4]), .init("b", shape: [1], [7]),
       ]))
     #expect(file.tensors.keys.sorted() == ["b"])
@@ -115,7 +115,7 @@ import Testing
   }
 
   @Test func headerLength() throws {
-    var bytes = SafetensorsWriter.file([.init("a", shape: [1], [1])])
+    var bytes = SafetensorsBuilder.file([.init("a", shape: [1], [1])])
     bytes.replaceSubrange(0..<8, with: [UInt8](repeating: 0xFF, count: 8))
     #expect(try failure(bytes).contains("above 100000000"))
     bytes.replaceSubrange(0..<8, with: [0xFF, 0xFF, 0, 0, 0, 0, 0, 0])

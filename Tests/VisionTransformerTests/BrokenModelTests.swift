@@ -11,7 +11,7 @@ import VisionTransformer
   /// A model of the fixtures, taken apart so that one thing can be changed.
   private struct Parts {
     let folder = Result { try TemporaryFolder() }
-    var tensors: [SafetensorsWriter.Tensor]
+    var tensors: [SafetensorsBuilder.Tensor]
     var configuration: String
 
     init(_ name: String) throws {
@@ -25,7 +25,7 @@ import VisionTransformer
       configuration = try String(contentsOfFile: source.appending("config.json").string, encoding: .utf8)
     }
 
-    subscript(name: String) -> SafetensorsWriter.Tensor? {
+    subscript(name: String) -> SafetensorsBuilder.Tensor? {
       get { tensors.first { $0.name == name } }
       set {
         tensors.removeAll { $0.name == name }
@@ -35,7 +35,7 @@ import VisionTransformer
 
     func load(_ options: VisionTransformer.Options = .init()) throws -> VisionTransformer {
       let folder = try folder.get()
-      try folder.write(SafetensorsWriter.file(tensors), to: "model.safetensors")
+      try folder.write(SafetensorsBuilder.file(tensors), to: "model.safetensors")
       try folder.write(configuration, to: "config.json")
       let model = try VisionTransformer(Checkpoint(folder.path), options: options)
       try model.checkWeights()

@@ -1,5 +1,5 @@
 /// Writes safetensors files for tests, sound ones and others.
-public enum SafetensorsWriter {
+public enum SafetensorsBuilder {
   public struct Tensor {
     public var name: String
     public var type: String

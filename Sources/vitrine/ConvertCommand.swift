@@ -10,7 +10,8 @@ struct Convert: ParsableCommand {
     abstract: "Write a checkpoint as safetensors that timm or transformers loads.",
     discussion: """
       The folder gets model.safetensors and config.json, for transformers also preprocessor_config.json. What the other \
-      library cannot compute in the same way is refused; what only its configuration cannot say is a warning.
+      library cannot compute in the same way is refused; what only its configuration cannot say is \
+      a warning.
       """)
 
   @Argument(help: ArgumentHelp("The checkpoint.", valueName: "MODEL"))

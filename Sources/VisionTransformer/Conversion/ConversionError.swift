@@ -24,7 +24,8 @@ extension ConversionError: CustomStringConvertible {
     case .exists(let folder, let file):
       "\(folder): holds a \(file) already; give another folder, or --overwrite"
     case .unfaithful(let path, let library, let fields):
-      "\(path): in \(library)'s form the model would be another one (\(fields.joined(separator: ", "))); nothing was written"
+      "\(path): in \(library)'s form the model would be another one (\(fields.joined(separator: ", "))); "
+        + "nothing was written"
     }
   }
 }

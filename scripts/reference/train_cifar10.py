@@ -115,7 +115,7 @@ def export(model: VisionTransformer, classes: list[str], folder: pathlib.Path) -
     tensors = {name: tensor.to(torch.float16).contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = {
-        "architecture": "vit_tiny_patch4_32",
+        "architecture": "vit_tiny_patch16_224",
         "num_classes": len(classes),
         "num_features": ARCHITECTURE["embed_dim"],
         "global_pool": ARCHITECTURE["global_pool"],

@@ -186,9 +186,12 @@ public struct Conversion {
     path.withPlatformString { access($0, F_OK) } == 0
   }
 
+  /// Makes a folder, and those that it lies in.
   private func makeFolder(_ folder: FilePath) throws(CheckpointError) {
-    guard folder.withPlatformString({ mkdir($0, 0o777) }) != 0, errno != EEXIST else { return }
-    throw unwritable(folder)
+    let parent = folder.removingLastComponent()
+    if !parent.isEmpty, parent != folder, !exists(parent) { try makeFolder(parent) }
+    let status = folder.withPlatformString { mkdir($0, 0o777) }
+    guard status == 0 || errno == EEXIST else { throw unwritable(folder) }
   }
 
   private func unwritable(_ path: FilePath) -> CheckpointError {

@@ -48,14 +48,9 @@ public struct Checkpoint: Sendable {
     let belongs = folder == path || path.lastComponent.map { Self.usualNames.contains($0.string) } ?? false
     configurationPath = folder.appending("config.json")
     preprocessorConfigurationPath = folder.appending("preprocessor_config.json")
-    configurationData = belongs ? try JSONFile.contents(of: configurationPath) : nil
-    preprocessorConfiguration = belongs ? try JSONFile.contents(of: preprocessorConfigurationPath) : nil
-    configuration =
-      if let configurationData {
-        try JSONFile.decode(JSONValue.self, from: configurationData, path: configurationPath)
-      } else {
-        nil
-      }
+    let document = belongs ? try JSONFile.document(at: configurationPath) : nil
+    (configuration, configurationData) = (document?.value, document?.data)
+    preprocessorConfiguration = belongs ? try JSONFile.document(at: preprocessorConfigurationPath)?.data : nil
   }
 
   private static func openFolder(_ folder: FilePath) throws(CheckpointError) -> any TensorContainer {

@@ -79,37 +79,37 @@ public enum JSONValue: Sendable, Equatable, Codable {
 }
 
 /// Reads JSON files of a checkpoint.
-enum JSONFile {
-  /// Configuration files are small; anything above is not one.
-  static let sizeLimit = 64 << 20
+package enum JSONFile {
+  /// Configuration files are small, even with the names of 21,843 classes twice; anything above is not one.
+  static let sizeLimit = 16 << 20
+  static let valueLimit = 1 << 18
 
-  /// The file's contents; nil where there is no such file.
+  /// The document, and its text for those who read it in their own way; nil where there is no such file.
   /// - Throws: `CheckpointError` where it is there, but cannot be read.
-  static func contents(of path: FilePath) throws(CheckpointError) -> Data? {
+  static func document(at path: FilePath) throws(CheckpointError) -> (value: JSONValue, data: Data)? {
     guard FileSystem.exists(path) else { return nil }
     let file = try MappedFile(path)
-    guard file.count <= sizeLimit else {
-      throw .malformedJSON(path: path, reason: "\(file.count) bytes are too many for a configuration file")
-    }
-    return Data(file.bytes(in: 0..<file.count))
+    return (try value(of: file), Data(file.bytes(in: 0..<file.count)))
   }
 
-  /// Decodes a document that must be there.
-  static func decode<T: Decodable>(_ type: T.Type, from data: Data, path: FilePath) throws(CheckpointError)
-    -> T
-  {
-    do {
-      return try JSONDecoder().decode(type, from: data)
-    } catch DecodingError.dataCorrupted(let context) {
-      throw .malformedJSON(path: path, reason: "not valid JSON: \(context.debugDescription)")
-    } catch DecodingError.keyNotFound(let key, _) {
-      throw .malformedJSON(path: path, reason: "field \"\(key.stringValue)\" is missing")
-    } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context) {
-      let field = context.codingPath.map(\.stringValue).joined(separator: ".")
-      throw .malformedJSON(path: path, reason: "field \"\(field)\": \(context.debugDescription)")
-    } catch {
-      throw .malformedJSON(path: path, reason: "not valid JSON: \(error)")
+  /// The document.
+  /// - Throws: `CheckpointError.malformedJSON` where it is none, or too large for a configuration.
+  package static func value(of file: MappedFile) throws(CheckpointError) -> JSONValue {
+    var reader = try reader(of: file)
+    var remaining = valueLimit
+    let value = try reader.value(remaining: &remaining)
+    try reader.finish()
+    withExtendedLifetime(file) {}
+    return value
+  }
+
+  /// A reader of the file, which must stay mapped.
+  static func reader(of file: MappedFile) throws(CheckpointError) -> JSONReader {
+    guard file.count <= sizeLimit else {
+      throw .malformedJSON(
+        path: file.path, reason: "\(file.count) bytes are too many for a configuration file")
     }
+    return JSONReader(file.bytes(in: 0..<file.count), path: file.path)
   }
 }
 

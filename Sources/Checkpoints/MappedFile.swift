@@ -15,6 +15,7 @@ public final class MappedFile: Sendable {
   /// Size of the file in bytes when it was mapped.
   public let count: Int
   private let address: UInt
+  private let isMapped: Bool
 
   /// Maps a regular file.
   /// - Throws: `CheckpointError.unreadable` where it cannot be opened, is no regular file or is empty.
@@ -33,9 +34,20 @@ public final class MappedFile: Sendable {
     self.path = path
     self.count = Int(status.st_size)
     self.address = UInt(bitPattern: mapping)
+    self.isMapped = true
+  }
+
+  /// Takes memory for the contents of a file, so that fuzzing sees every read beyond its end.
+  /// - Parameter bytes: at least one; must stay where they are while this object lives.
+  package init(borrowing bytes: UnsafeRawBufferPointer, path: FilePath) {
+    self.path = path
+    self.count = bytes.count
+    self.address = UInt(bitPattern: bytes.baseAddress)
+    self.isMapped = false
   }
 
   deinit {
+    guard isMapped else { return }
     munmap(UnsafeMutableRawPointer(bitPattern: address), count)
   }
 

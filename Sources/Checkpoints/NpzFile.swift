@@ -32,7 +32,7 @@ public struct NpzFile: TensorContainer {
     try self.init(ZipArchive(MappedFile(path)))
   }
 
-  init(_ archive: ZipArchive) throws(CheckpointError) {
+  package init(_ archive: ZipArchive) throws(CheckpointError) {
     var tensors: [String: TensorInfo] = [:]
     var arrays: [String: StoredArray] = [:]
     var unreadable: [String: String] = [:]

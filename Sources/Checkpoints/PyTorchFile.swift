@@ -22,7 +22,10 @@ public struct PyTorchFile: TensorContainer {
   /// Maps a file and reads the description of its tensors.
   /// - Throws: `CheckpointError` where it cannot be read, is damaged, holds no state dictionary, or asks for code to be run.
   public init(_ path: FilePath) throws(CheckpointError) {
-    let file = try MappedFile(path)
+    try self.init(MappedFile(path))
+  }
+
+  package init(_ file: MappedFile) throws(CheckpointError) {
     if file.bytes(in: 0..<min(4, file.count)).elementsEqual([0x50, 0x4B, 0x03, 0x04]) {
       try self.init(ZipArchive(file))
     } else {

@@ -1,11 +1,5 @@
 import SystemPackage
 
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 /// One safetensors file, memory-mapped.
 ///
 /// Layout: the header's length (UInt64, little-endian), the header (JSON), then the tensors' bytes without gaps.
@@ -28,7 +22,7 @@ public struct SafetensorsFile: TensorContainer {
     try self.init(MappedFile(path))
   }
 
-  init(_ file: MappedFile) throws(CheckpointError) {
+  package init(_ file: MappedFile) throws(CheckpointError) {
     let path = file.path
     guard file.count >= 8 else {
       throw .malformed(path: path, reason: "the file is cut off: \(file.count) bytes, no safetensors header")
@@ -47,7 +41,7 @@ public struct SafetensorsFile: TensorContainer {
         path: path, reason: "the file is cut off: the header ends at byte \(start), the file at \(file.count)"
       )
     }
-    let header = try JSONFile.decode(Header.self, from: Data(file.bytes(in: 8..<start)), path: path)
+    let header = try SafetensorsHeader(file.bytes(in: 8..<start), path: path)
     (tensors, ranges, unreadable) = try Self.check(
       header, path: path, dataStart: start, fileCount: file.count)
     self.metadata = header.metadata
@@ -66,7 +60,7 @@ public struct SafetensorsFile: TensorContainer {
   /// Every tensor's description, held against itself, its neighbours and the file's size. Of a tensor whose type is unknown only
   /// the place can be checked.
   private static func check(
-    _ header: Header, path: FilePath, dataStart: Int, fileCount: Int
+    _ header: SafetensorsHeader, path: FilePath, dataStart: Int, fileCount: Int
   ) throws(CheckpointError) -> (
     tensors: [String: TensorInfo], ranges: [String: Range<Int>], unreadable: [String: String]
   ) {
@@ -116,44 +110,5 @@ public struct SafetensorsFile: TensorContainer {
       throw .malformed(path: path, reason: "the tensors end at byte \(end), but the file at \(fileCount)")
     }
     return (tensors, ranges, unreadable)
-  }
-}
-
-/// The JSON header of a safetensors file.
-private struct Header: Decodable {
-  struct Entry: Decodable {
-    let dtype: String
-    let shape: [Int]
-    let offsets: [Int]
-
-    enum CodingKeys: String, CodingKey {
-      case dtype, shape
-      case offsets = "data_offsets"
-    }
-  }
-
-  private struct Name: CodingKey {
-    let stringValue: String
-    var intValue: Int? { nil }
-    init(stringValue: String) { self.stringValue = stringValue }
-    init?(intValue: Int) { nil }
-  }
-
-  let tensors: [String: Entry]
-  let metadata: [String: String]
-
-  init(from decoder: any Decoder) throws {
-    let container = try decoder.container(keyedBy: Name.self)
-    var tensors: [String: Entry] = [:]
-    var metadata: [String: String] = [:]
-    for key in container.allKeys {
-      if key.stringValue == "__metadata__" {
-        metadata = try container.decode([String: String].self, forKey: key)
-      } else {
-        tensors[key.stringValue] = try container.decode(Entry.self, forKey: key)
-      }
-    }
-    self.tensors = tensors
-    self.metadata = metadata
   }
 }

@@ -1,11 +1,5 @@
 import SystemPackage
 
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 /// Several files of one kind and the index that says which tensor is in which: `model.safetensors.index.json` or
 /// `pytorch_model.bin.index.json`.
 public struct ShardedFiles: TensorContainer {
@@ -18,26 +12,15 @@ public struct ShardedFiles: TensorContainer {
   /// The shard of each tensor.
   private let shardNames: [String: String]
 
-  private struct Index: Decodable {
-    let weightMap: [String: String]
-
-    enum CodingKeys: String, CodingKey {
-      case weightMap = "weight_map"
-    }
-  }
-
   /// Opens every shard that the index names.
   /// - Throws: `CheckpointError` where a shard is missing or broken, or does not hold what the index says.
   public init(index path: FilePath) throws(CheckpointError) {
-    guard let data = try JSONFile.contents(of: path) else {
-      throw .unreadable(path: path, reason: "no such file or directory")
-    }
-    let index = try JSONFile.decode(Index.self, from: data, path: path)
+    let weightMap = try Self.weightMap(MappedFile(path))
     var shards: [String: any TensorContainer] = [:]
     var tensors: [String: TensorInfo] = [:]
     var unreadable: [String: String] = [:]
     var metadata: [String: String] = [:]
-    for (tensor, shardName) in index.weightMap {
+    for (tensor, shardName) in weightMap {
       // A shard lies beside its index; a name that leads elsewhere is not followed.
       guard let component = FilePath.Component(shardName), component.kind == .regular else {
         throw .malformedTensor(path: path, tensor: tensor, reason: "\"\(shardName)\" is not a file name")
@@ -63,10 +46,35 @@ public struct ShardedFiles: TensorContainer {
     }
     format = "sharded \(shards.values.first?.format ?? "files")"
     self.shards = shards
-    self.shardNames = index.weightMap
+    self.shardNames = weightMap
     self.tensors = tensors
     self.unreadable = unreadable
     self.metadata = metadata
+  }
+
+  /// The file of each tensor.
+  private static func weightMap(_ file: MappedFile) throws(CheckpointError) -> [String: String] {
+    var reader = try JSONFile.reader(of: file)
+    var map: [String: String]?
+    try reader.object { reader, field throws(CheckpointError) in
+      guard field == "weight_map" else { return try reader.skip() }
+      guard map == nil else { throw reader.failure("field \"weight_map\" is there twice") }
+      var names: [String: String] = [:]
+      try reader.object(nameLimit: SafetensorsHeader.nameLimit) { reader, name throws(CheckpointError) in
+        guard names.count < SafetensorsHeader.tensorLimit else {
+          throw reader.failure("field \"weight_map\" has more than \(SafetensorsHeader.tensorLimit) tensors")
+        }
+        let shard = try reader.string(limit: SafetensorsHeader.nameLimit)
+        guard names.updateValue(shard, forKey: name) == nil else {
+          throw .malformedTensor(path: file.path, tensor: name, reason: "the index has two of this name")
+        }
+      }
+      map = names
+    }
+    try reader.finish()
+    withExtendedLifetime(file) {}
+    guard let map else { throw reader.failure("field \"weight_map\" is missing") }
+    return map
   }
 
   public func path(of tensor: TensorInfo) -> FilePath { shard(of: tensor).path(of: tensor) }

@@ -130,7 +130,8 @@ struct JSONReader {
   }
 
   /// The place of a number, in the one form that JSON has for it.
-  private mutating func numberRange() throws(CheckpointError) -> Range<Int> {
+  /// - Parameter expected: what is missing where there is none.
+  private mutating func numberRange(_ expected: String = "number") throws(CheckpointError) -> Range<Int> {
     skipSpace()
     let start = position
     func digits(_ reader: inout JSONReader) throws(CheckpointError) {
@@ -138,7 +139,7 @@ struct JSONReader {
       while let next = reader.next, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(next) {
         reader.position += 1
       }
-      guard reader.position > first else { throw reader.invalid("number") }
+      guard reader.position > first else { throw reader.invalid(expected) }
     }
     if next == UInt8(ascii: "-") { position += 1 }
     if next == UInt8(ascii: "0") { position += 1 } else { try digits(&self) }
@@ -251,7 +252,7 @@ struct JSONReader {
       if take(word: "NaN") { return .number(.nan) }
       if take(word: "Infinity") { return .number(.infinity) }
       if take(word: "-Infinity") { return .number(-.infinity) }
-      let text = String(decoding: bytes[try numberRange()], as: UTF8.self)
+      let text = String(decoding: bytes[try numberRange("value")], as: UTF8.self)
       guard let number = Double(text) else { throw failure("\(text.prefix(40)) is no number") }
       return .number(number)
     }
@@ -266,7 +267,7 @@ struct JSONReader {
     case UInt8(ascii: "\""): _ = try string()
     default:
       if take(word: "null") || take(word: "true") || take(word: "false") { return }
-      _ = try numberRange()
+      _ = try numberRange("value")
     }
   }
 }

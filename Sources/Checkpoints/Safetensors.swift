@@ -90,8 +90,8 @@ public struct SafetensorsFile: TensorContainer {
       }
       guard end <= fileCount - dataStart else {
         throw failure(
-          "the file is cut off: the tensor ends at byte \(dataStart.addingReportingOverflow(end).partialValue), "
-            + "the file at \(fileCount)")
+          "the file is cut off: the tensor ends at byte \(end) of the elements, of which there are "
+            + "\(fileCount - dataStart) bytes")
       }
       ranges[name] = dataStart + begin..<dataStart + end
     }

@@ -15,7 +15,7 @@ struct SafetensorsHeader {
   private(set) var metadata: [String: String] = [:]
 
   /// Far above what any network has; what is beyond would only serve to fill memory.
-  static let tensorLimit = 1 << 16
+  static let tensorLimit = 1 << 14
   static let nameLimit = 1024
   static let metadataLimit = 16 << 20
   /// PyTorch's tensors have up to 64 dimensions.

@@ -122,9 +122,12 @@ extension NamingScheme {
     for anchor in anchors {
       for name in names where name.hasSuffix(anchor) {
         let prefix = name.dropLast(anchor.count)
-        if prefix.isEmpty || prefix.hasSuffix(".") || prefix.hasSuffix("/") {
-          prefixes.insert(String(prefix))
+        guard prefix.isEmpty || prefix.hasSuffix(".") || prefix.hasSuffix("/") else { continue }
+        // What encloses a prefix is tried with every name, too; modules are not nested that deep.
+        guard prefix.utf8.count(where: { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "/") }) <= 8 else {
+          continue
         }
+        prefixes.insert(String(prefix))
       }
     }
     return Array(prefixes.sorted { ($0.count, $0) < ($1.count, $1) }.prefix(8))

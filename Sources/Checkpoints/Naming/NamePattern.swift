@@ -44,7 +44,7 @@ struct NamePattern: Sendable, Equatable {
   }
 
   /// No network is that deep; a number beyond is not an index.
-  static let indexLimit = 10_000
+  static let indexLimit = 1000
 
   /// Puts indices into the places of a name, one after the other; `#-1` stands for one less, where the file counts from 1.
   /// Nil where that would be negative.

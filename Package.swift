@@ -80,6 +80,20 @@ let package = Package(
   ]
 )
 
+// scripts/fuzz sets this, and builds with the fuzzer's instrumentation into a folder of its own.
+if Context.environment["VITRINE_FUZZ"] != nil {
+  package.targets += [
+    .target(name: "CLibFuzzer", path: "Fuzz/CLibFuzzer"),
+    .executableTarget(
+      name: "fuzz-checkpoints",
+      dependencies: [
+        "CLibFuzzer", "CZlib", "Checkpoints", "TestSupport",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      path: "Fuzz/fuzz-checkpoints"),
+  ]
+}
+
 // Continuous integration sets this: a warning in our own code is an error there, and only there.
 if Context.environment["VITRINE_WARNINGS_AS_ERRORS"] != nil {
   for target in package.targets where target.type != .system {

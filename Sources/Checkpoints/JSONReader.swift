@@ -78,11 +78,12 @@ struct JSONReader {
   ) throws(CheckpointError) {
     try enter("{", "object")
     while !take("}") {
+      guard begins(with: "\"") else { throw invalid("name") }
       let name = try string(limit: nameLimit)
       try require(":")
       try member(&self, name)
       if take(",") {
-        guard begins(with: "\"") else { throw invalid("name") }
+        guard !begins(with: "}") else { throw invalid("name") }
       } else if !begins(with: "}") {
         throw invalid("\",\" or \"}\"")
       }

@@ -89,6 +89,29 @@ import Testing
     ("\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,8]}", "\"shape\" is missing"),
     ("\"a\":{\"dtype\":\"F32\",\"shape\":\"2\",\"data_offsets\":[0,8]}", "shape"),
     ("\"a\":17", "a"),
+    // One reader would see the first, another one the second.
+    (
+      "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"a\":{\"dtype\":\"I32\",\"shape\":[2],\"data_offsets\":[0,8]}",
+      "tensor \"a\": the header has two of this name"
+    ),
+    (
+      "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"\\u0061\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}",
+      "tensor \"a\": the header has two of this name"
+    ),
+    (
+      "\"a\":{\"dtype\":\"F32\",\"dtype\":\"I32\",\"shape\":[2],\"data_offsets\":[0,8]}",
+      "field \"dtype\" is there twice"
+    ),
+    ("\"__metadata__\":{},\"__metadata__\":{}", "\"__metadata__\" is there twice"),
+    ("\"__metadata__\":{\"b\":\"\",\"b\":\"\"}", "two entries \"b\""),
+    ("\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}", "2.0 is no whole number"),
+    (
+      "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[18446744073709551612,18446744073709551616]}",
+      "no whole number in range"
+    ),
+    ("\"a\":{\"x\":\(String(repeating: "[", count: 200))", "nested in one another"),
+    ("\"\\ud800\":17", "no Unicode"),
+    (",", "no name"),
     (
       "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}",
       "begin"

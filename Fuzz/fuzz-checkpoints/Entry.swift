@@ -1,0 +1,52 @@
+// What libFuzzer, which has the `main` of this program, calls. See scripts/fuzz.
+import CLibFuzzer
+import Foundation
+import TestSupport
+
+typealias Parser = CheckpointTrial.Parser
+
+/// From the environment, since libFuzzer starts itself again with its own arguments.
+let parser: Parser = {
+  guard let parser = ProcessInfo.processInfo.environment["VITRINE_FUZZ_PARSER"].flatMap(Parser.init) else {
+    let names = Parser.allCases.map(\.rawValue).joined(separator: ", ")
+    report("VITRINE_FUZZ_PARSER must be one of \(names)")
+    exit(64)
+  }
+  return parser
+}()
+
+/// Above the size of the file: what a damaged one may cost.
+private let memoryLimit = 64 << 20
+
+@_cdecl("LLVMFuzzerTestOneInput")
+public func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+  allocation_start()
+  do {
+    try CheckpointTrial(parser).run(UnsafeRawBufferPointer(start: bytes, count: count))
+    let peak = allocation_peak()
+    guard peak <= memoryLimit + count else { throw Excess(bytes: peak) }
+    return 0
+  } catch {
+    report("finding: \(error)")
+    abort()
+  }
+}
+
+@_cdecl("LLVMFuzzerCustomMutator")
+public func mutate(
+  _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ capacity: Int, _ seed: UInt32
+) -> Int {
+  var mutator = Mutator(seed: seed, capacity: capacity)
+  let output = mutator.mutate(Array(UnsafeBufferPointer(start: bytes, count: count)), of: parser)
+  bytes.update(from: output, count: output.count)
+  return output.count
+}
+
+private struct Excess: Error, CustomStringConvertible {
+  let bytes: Int
+  var description: String { "\(bytes) bytes of memory at once" }
+}
+
+private func report(_ line: String) {
+  FileHandle.standardError.write(Data("\(line)\n".utf8))
+}

@@ -5,7 +5,7 @@ import Testing
 @Suite struct JSONTests {
   private func read(_ text: String) throws(CheckpointError) -> JSONValue {
     let bytes = Array(text.utf8)
-    return try bytes.withUnsafeBytes { bytes throws(CheckpointError) in
+    return try bytes.span.bytes.withUnsafeBytes { bytes throws(CheckpointError) in
       try JSONFile.value(of: MappedFile(borrowing: bytes, path: "config.json"))
     }
   }

@@ -172,15 +172,22 @@ import VisionTransformer
   }
 
   @Test(arguments: [
-    ("\"qk_norm\": true", "\"qk_norm\" is true, but the tensors say false"),
-    ("\"sparkle\": true", "\"sparkle\" is true: timm's Vision Transformer has no such argument"),
-    ("\"act_layer\": \"mish\"", "\"act_layer\" is \"mish\": expected one of gelu"),
-    ("\"in_chans\": 1", "\"in_chans\" is 1, but the tensors say 3"),
-    ("\"global_pool\": \"map\"", "tensor \"attn_pool.latent\" is missing"),
-  ]) func argumentsThatDoNotFit(_ argument: String, _ message: String) throws {
+    ("\"num_heads\": 3", "\"num_heads\": 3, \"qk_norm\": true", "\"qk_norm\" is true, but the tensors say false"),
+    (
+      "\"num_heads\": 3", "\"num_heads\": 3, \"sparkle\": true",
+      "\"sparkle\" is true: timm's Vision Transformer has no such argument"
+    ),
+    (
+      "\"num_heads\": 3", "\"num_heads\": 3, \"act_layer\": \"mish\"",
+      "\"act_layer\" is \"mish\": expected one of gelu"
+    ),
+    ("\"in_chans\": 3", "\"in_chans\": 1", "\"in_chans\" is 1, but the tensors say 3"),
+    ("\"global_pool\": \"token\"", "\"global_pool\": \"map\"", "tensor \"attn_pool.latent\" is missing"),
+  ]) func argumentsThatDoNotFit(_ argument: String, _ replacement: String, _ message: String) throws {
     var parts = try Parts("timm-token")
-    parts.configuration = parts.configuration.replacingOccurrences(
-      of: "\"num_heads\": 3", with: "\"num_heads\": 3, \(argument)")
+    let changed = parts.configuration.replacingOccurrences(of: argument, with: replacement)
+    try #require(changed != parts.configuration, "the fixture has no \(argument)")
+    parts.configuration = changed
     let actual = try parts.message()
     #expect(actual.contains(message), "\(actual)")
   }

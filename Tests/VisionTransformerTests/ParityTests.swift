@@ -122,6 +122,15 @@ import VisionTransformer
     }
   }
 
+  /// For tables: each deviation as a line of the file that VITRINE_DEVIATIONS names.
+  private static func note(_ line: String) {
+    guard let path = ProcessInfo.processInfo.environment["VITRINE_DEVIATIONS"],
+      let file = fopen(path, "a")
+    else { return }
+    fputs(line + "\n", file)
+    fclose(file)
+  }
+
   private func expectClose(
     _ actual: [Float], _ expected: [String: [Float]], _ name: String, model: String,
     sourceLocation: SourceLocation = #_sourceLocation
@@ -129,6 +138,7 @@ import VisionTransformer
     let reference = try #require(expected[name], "\(model) has no \(name)")
     let scale = max(1, reference.lazy.map(abs).max() ?? 1)
     let deviation = Deviation(actual, from: reference)
+    Self.note("\(model)\t\(name)\t\(deviation.largest)")
     #expect(
       deviation.largest <= Self.tolerance * scale, "\(model): \(name) \(deviation)",
       sourceLocation: sourceLocation)

@@ -5,17 +5,21 @@ import Images
 struct ArchitectureSearch {
   /// The entries that fit: those of the positions' image size first, then ViT before its descendants, then the shorter name.
   let entries: [TimmArchitectures.Entry]
+  /// How many of them, from the first, are of the positions' image size.
+  let numSized: Int
 
   init(_ facts: TensorFacts) {
     let table = TimmArchitectures.table
+    func isSized(_ entry: TimmArchitectures.Entry) -> Bool {
+      guard let patches = Self.numPatches(entry, facts) else { return false }
+      return (patches...patches + 1 + facts.numRegisterTokens).contains(facts.positions ?? patches)
+    }
     func rank(_ entry: TimmArchitectures.Entry) -> (Int, Int, Int, String) {
-      let isSized = Self.numPatches(entry, facts).map { patches in
-        (patches...patches + 1 + facts.numRegisterTokens).contains(facts.positions ?? patches)
-      }
-      return (isSized == true ? 0 : 1, entry.name.hasPrefix("vit_") ? 0 : 1, entry.name.count, entry.name)
+      (isSized(entry) ? 0 : 1, entry.name.hasPrefix("vit_") ? 0 : 1, entry.name.count, entry.name)
     }
     entries = table.names.compactMap(table.find).filter { Self.fits($0, facts) }.map { (rank($0), $0) }
       .sorted { $0.0 < $1.0 }.map(\.1)
+    numSized = entries.prefix(while: isSized).count
   }
 
   /// Patches of the image size for which the entry's weights were trained.

@@ -109,9 +109,9 @@ struct ConfigurationReader {
   /// Fills in from timm's table what nothing declares.
   private mutating func complete(_ declared: inout Declared, _ facts: TensorFacts) throws {
     guard checkpoint.configuration == nil, architecture == nil else { return }
-    let candidates = ArchitectureSearch(facts).entries
+    let search = ArchitectureSearch(facts)
     var readings: [(entry: TimmArchitectures.Entry, declared: Declared)] = []
-    for entry in candidates {
+    for entry in search.entries {
       let reading = try TimmDeclaration(
         path: checkpoint.configurationPath, configuration: nil, architecture: entry.name
       ).read()
@@ -128,7 +128,9 @@ struct ConfigurationReader {
     func isPlain(_ reading: Declared) -> Bool {
       (reading.activation ?? .gelu) == .gelu && (reading.block ?? .preNorm) == .preNorm
     }
-    guard let chosen = readings.first(where: { isPlain($0.declared) }) ?? readings.first else {
+    // Those of the right size, or all where there is none.
+    let eligible = readings.prefix(search.numSized > 0 ? search.numSized : readings.count)
+    guard let chosen = eligible.first(where: { isPlain($0.declared) }) ?? eligible.first else {
       assumeUsual(&declared, facts, isTimm: isTimm)
       return
     }

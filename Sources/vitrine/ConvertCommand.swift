@@ -34,7 +34,7 @@ struct Convert: ParsableCommand {
   func run() throws {
     try KernelVariant.validateEnvironment()
     let terminal = Terminal(quiet: false)
-    Signals.ignoreClosedPipes()
+    let cancellation = Signals.install()
     let checkpoint = try Checkpoint(self.model.path)
     let model = try open(checkpoint)
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
@@ -42,7 +42,13 @@ struct Convert: ParsableCommand {
       model, checkpoint: checkpoint, architecture: architecture.architecture, naming: naming, precision: dtype
     )
     try OutputCheck.check(conversion.files(in: output.path), needed: model.files)
-    let notes = try conversion.write(to: output.path, overwriting: overwrite)
+    let notes: [String]
+    do {
+      notes = try conversion.write(
+        to: output.path, overwriting: overwrite, isCancelled: { cancellation.isCancelled })
+    } catch is CancellationError {
+      throw ExitCode(Signals.exitStatus ?? 1)
+    }
     for note in notes { terminal.logger.warning("\(self.model.path): \(note)") }
     terminal.logger.info(
       "\(output.path): \(conversion.architecture), \(conversion.tensorCount) tensors, \(dtype.rawValue)")

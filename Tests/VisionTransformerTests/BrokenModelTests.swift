@@ -172,7 +172,10 @@ import VisionTransformer
   }
 
   @Test(arguments: [
-    ("\"num_heads\": 3", "\"num_heads\": 3, \"qk_norm\": true", "\"qk_norm\" is true, but the tensors say false"),
+    (
+      "\"num_heads\": 3", "\"num_heads\": 3, \"qk_norm\": true",
+      "\"qk_norm\" is true, but the tensors say false"
+    ),
     (
       "\"num_heads\": 3", "\"num_heads\": 3, \"sparkle\": true",
       "\"sparkle\" is true: timm's Vision Transformer has no such argument"

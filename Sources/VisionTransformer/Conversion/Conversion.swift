@@ -80,10 +80,14 @@ public struct Conversion {
 
   /// Writes the files into a folder, which is made where it is not there. They are written into a folder within it first and read
   /// again; only then, all of them, they take the place of others.
-  /// - Parameter overwriting: whether a model that is there may be replaced.
+  /// - Parameters:
+  ///   - overwriting: whether a model that is there may be replaced.
+  ///   - isCancelled: asked before each tensor is written.
   /// - Returns: what the target does otherwise, one sentence each.
-  /// - Throws: `ConversionError` and `CheckpointError`; the folder stays as it was.
-  public func write(to folder: FilePath, overwriting: Bool = false) throws -> [String] {
+  /// - Throws: `ConversionError` and `CheckpointError`, and `CancellationError` where it was cancelled; the folder stays as it was.
+  public func write(
+    to folder: FilePath, overwriting: Bool = false, isCancelled: () -> Bool = { false }
+  ) throws -> [String] {
     if !overwriting, let file = files(in: folder).first(where: exists) {
       throw ConversionError.exists(folder: folder, file: file.lastComponent?.string ?? "")
     }
@@ -98,7 +102,7 @@ public struct Conversion {
     }
     try makeFolder(staging)
     for file in plan.files { try file.contents.write(to: staging.appending(file.name)) }
-    try writeWeights(to: staging.appending(Self.weightsName))
+    try writeWeights(to: staging.appending(Self.weightsName), isCancelled: isCancelled)
     let differences = try check(staging)
     // The weights last: a folder with weights is a whole model.
     for (from, to) in zip(files(in: staging), files(in: folder)) {
@@ -115,12 +119,13 @@ public struct Conversion {
     return plan.notes + differences
   }
 
-  private func writeWeights(to path: FilePath) throws {
+  private func writeWeights(to path: FilePath, isCancelled: () -> Bool) throws {
     let type = precision.scalarType
     let byName = Dictionary(plan.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     let writer = try SafetensorsWriter(
       path, tensors: plan.tensors.map { TensorInfo(name: $0.name, type: type, shape: $0.shape) })
     for tensor in writer.tensors {
+      if isCancelled() { throw CancellationError() }
       try byName[tensor.name]?.read(from: source.tensors) { floats in
         try append(floats, to: writer, tensor: tensor.name)
       }

@@ -37,8 +37,8 @@ struct Preprocessing {
       found = try Self.reading(checkpoint.configurationPath) { try Self.transform(values) }
       warning = nil
     } else {
-      // Who names the architecture means its preprocessing as well, unless the library has one of its own.
-      let isTimm = [.timm, .dinov2, .google, .bigVision, .clip].contains(library)
+      // Who names the architecture means its preprocessing as well, unless the library has one of its own, as CLIP does.
+      let isTimm = [.timm, .dinov2, .google, .bigVision].contains(library)
       let name = architecture ?? checkpoint.configuration?["architecture"]?.string
       let entry = isTimm ? name.flatMap(TimmArchitectures.table.find) ?? likeness : nil
       let summary: String

@@ -12,8 +12,12 @@ INLINE float row_mean(const float *x, size_t whole, size_t rest) {
   return v_sum(v_add(even, odd)) / (float)(whole + rest);
 }
 
-INLINE vfloat normalized(vfloat x, vfloat mean, vfloat correction, vfloat scale) {
-  return v_mul(v_sub(v_sub(x, mean), correction), scale);
+/// (x - mean - correction) * scale * gamma + beta, in as few roundings as it takes; NULL for a gamma of 1, a beta of 0.
+INLINE vfloat normalized(vfloat x, vfloat mean, vfloat correction, vfloat scale, const vfloat *gamma,
+                         const vfloat *beta) {
+  const vfloat difference = v_sub(v_sub(x, mean), correction);
+  const vfloat factor = gamma ? v_mul(scale, *gamma) : scale;
+  return beta ? v_fma(difference, factor, *beta) : v_mul(difference, factor);
 }
 
 INLINE void layer_norm_row(const float *x, float *out, size_t whole, size_t rest, const float *gamma,
@@ -39,15 +43,14 @@ INLINE void layer_norm_row(const float *x, float *out, size_t whole, size_t rest
   const vfloat correction = v_set(off);
 
   for (size_t i = 0; i < whole; i += LANES) {
-    vfloat v = normalized(v_load(x + i), mean, correction, scale);
-    if (gamma) v = v_mul(v, v_load(gamma + i));
-    if (beta) v = v_add(v, v_load(beta + i));
-    v_store(out + i, v);
+    const vfloat g = gamma ? v_load(gamma + i) : scale, b = beta ? v_load(beta + i) : scale;
+    v_store(out + i, normalized(v_load(x + i), mean, correction, scale, gamma ? &g : NULL, beta ? &b : NULL));
   }
   if (rest) {
-    vfloat v = normalized(v_load_tail(x + whole, rest, 0), mean, correction, scale);
-    if (gamma) v = v_mul(v, v_load_tail(gamma + whole, rest, 0));
-    if (beta) v = v_add(v, v_load_tail(beta + whole, rest, 0));
+    const vfloat g = gamma ? v_load_tail(gamma + whole, rest, 0) : scale;
+    const vfloat b = beta ? v_load_tail(beta + whole, rest, 0) : scale;
+    const vfloat v = normalized(v_load_tail(x + whole, rest, 0), mean, correction, scale, gamma ? &g : NULL,
+                                beta ? &b : NULL);
     v_store_tail(out + whole, v, rest);
   }
 }

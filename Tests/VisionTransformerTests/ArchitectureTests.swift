@@ -76,6 +76,21 @@ import VisionTransformer
     }
   }
 
+  /// Positions that fill no square: the size that the user gives tells how they lie.
+  @Test func rectanglesWithoutAConfiguration() throws {
+    let folder = try TemporaryFolder()
+    let file = try folder.copy(
+      Fixtures.models.appending("timm-patch-14-rectangular-input/model.safetensors"), to: "alone.safetensors")
+    let error = try #require(throws: ModelError.self) { try VisionTransformer(Checkpoint(file)) }
+    #expect(
+      "\(error)".contains(
+        "is 7 positions: no square grid of patches with 1 prefix tokens; give the trained size"))
+    let size = ImageSize(height: 28, width: 42)
+    let model = try VisionTransformer(
+      Checkpoint(file), options: .init(transform: TransformOverrides(size: size)))
+    #expect(model.configuration.gridSize == ImageSize(height: 2, width: 3))
+  }
+
   /// big_vision's `posemb_sincos_2d(1, 2, 8)`.
   @Test func sinesAndCosines() {
     let positions = PositionEmbedding.sinCos2D(dim: 8, grid: ImageSize(height: 1, width: 2))

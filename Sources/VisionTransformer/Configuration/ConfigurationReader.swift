@@ -9,15 +9,18 @@ struct ConfigurationReader {
   let tensors: NamedTensors
   /// The name given by the user; it overrules `config.json`.
   let architecture: String?
+  /// The image size that the user asks for: it tells the grid where the positions fill no square.
+  let size: ImageSize?
   /// What had to be assumed, for the user to know.
   private(set) var warnings: [String] = []
   /// The entry of timm's table that the tensors were found to be like, where nothing names the architecture.
   private(set) var likeness: TimmArchitectures.Entry?
 
-  init(checkpoint: Checkpoint, tensors: NamedTensors, architecture: String?) {
+  init(checkpoint: Checkpoint, tensors: NamedTensors, architecture: String?, size: ImageSize? = nil) {
     self.checkpoint = checkpoint
     self.tensors = tensors
     self.architecture = architecture
+    self.size = size
   }
 
   /// - Throws: `ModelError` and `CheckpointError`.
@@ -295,11 +298,15 @@ struct ConfigurationReader {
         return (ImageSize(height: side, width: side), prefix)
       }
     }
+    if let size {
+      let grid = ImageSize(height: size.height / patchSize.height, width: size.width / patchSize.width)
+      for prefix in candidates where grid.height * grid.width == positions - prefix { return (grid, prefix) }
+    }
     throw ModelError.configuration(
       path: tensors.path(of: "pos_embed"), field: tensors.foreignName(of: "pos_embed"),
       value: "\(positions) positions",
       remedy:
-        "no square grid of patches with \(numPrefixTokens) prefix tokens; state the image size in config.json"
+        "no square grid of patches with \(numPrefixTokens) prefix tokens; give the trained size by --size HEIGHTxWIDTH, or state it in config.json"
     )
   }
 }

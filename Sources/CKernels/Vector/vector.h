@@ -11,6 +11,7 @@
 ///   v_keep(v, n)                the first n < LANES lanes, 0 in the others
 ///   v_add ... v_fma(a, b, c)    a * b + c;  v_fnma(a, b, c) = c - a * b
 ///   v_max(a, b), v_min(a, b)    b if one of them is NaN: put the bound first, the value second
+///   v_where_below(v, bound, a, b)   a where v < bound, b elsewhere and where v is NaN
 ///   v_scale(v, n)               v * 2^n for integral n in -252...0, with gradual underflow
 ///   v_maximum(a, b)             NaN if one of them is
 ///   v_copy_sign(v, sign)        the magnitude of v >= 0 with the sign of the other

@@ -37,6 +37,9 @@ INLINE vfloat v_min(vfloat a, vfloat b) { return _mm256_min_ps(a, b); }
 INLINE vfloat v_maximum(vfloat a, vfloat b) {
   return _mm256_blendv_ps(v_max(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
 }
+INLINE vfloat v_where_below(vfloat v, float bound, vfloat a, vfloat b) {
+  return _mm256_blendv_ps(b, a, _mm256_cmp_ps(v, v_set(bound), _CMP_LT_OQ));
+}
 INLINE vfloat v_abs(vfloat v) { return _mm256_andnot_ps(v_set(-0.0f), v); }
 INLINE vfloat v_copy_sign(vfloat magnitude, vfloat sign) {
   const vfloat bit = v_set(-0.0f);

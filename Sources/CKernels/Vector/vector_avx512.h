@@ -32,6 +32,9 @@ INLINE vfloat v_min(vfloat a, vfloat b) { return _mm512_min_ps(a, b); }
 INLINE vfloat v_maximum(vfloat a, vfloat b) {
   return _mm512_mask_mov_ps(v_max(a, b), _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a);
 }
+INLINE vfloat v_where_below(vfloat v, float bound, vfloat a, vfloat b) {
+  return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(v, v_set(bound), _CMP_LT_OQ), a);
+}
 INLINE vfloat v_abs(vfloat v) { return _mm512_abs_ps(v); }
 INLINE vfloat v_copy_sign(vfloat magnitude, vfloat sign) {
   const __m512i bit = _mm512_set1_epi32(INT32_MIN);

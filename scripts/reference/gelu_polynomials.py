@@ -1,0 +1,60 @@
+"""Fits the two polynomials of Sources/CKernels/Vector/gelu.h and prints their coefficients, lowest power first.
+
+    scripts/reference/gelu_polynomials.py
+
+Both are of least relative error over their range: least squares on Chebyshev nodes, the weights raised where the
+error is large (Lawson's iteration). The coefficients are rounded to float32 one by one, lowest power first, and
+the others are fitted anew after each.
+"""
+
+import numpy as np
+from scipy.special import erf, erfc, erfcx
+
+BOUND = 1.0  # the first polynomial holds below it, the second from it to 15
+SCALE = 0.4  # t = 1 / (1 + SCALE a)
+
+
+def fit(x, powers, values, weights):
+    """The float32 coefficients of `powers` (one row for each x), and their largest weighted error."""
+    lawson = np.ones_like(x)
+
+    def solve(columns, rest):
+        scale = np.sqrt(lawson) * weights
+        return np.linalg.lstsq(powers[:, columns] * scale[:, None], rest * scale, rcond=None)[0]
+
+    columns = list(range(powers.shape[1]))
+    for _ in range(60):
+        error = np.abs(powers @ solve(columns, values) - values) * weights
+        lawson *= error / error.max() + 1e-3
+        lawson /= lawson.mean()
+
+    coefficients, rest = [], values.copy()
+    while columns:
+        coefficients.append(np.float32(solve(columns, rest)[0]))
+        rest -= powers[:, columns.pop(0)] * float(coefficients[-1])
+    return coefficients, np.abs(rest * weights).max()
+
+
+def nodes(low, high, count=600):
+    return np.cos((np.arange(count) + 0.5) * np.pi / count) * (high - low) / 2 + (high + low) / 2
+
+
+def centre(degree=5):
+    """S(x^2) = (Phi(x) - 1/2) / x for |x| < BOUND; the error is relative to Phi(-|x|), where it weighs most."""
+    x = nodes(0, BOUND)
+    powers = (x[:, None] ** 2) ** np.arange(degree + 1)
+    return fit(x, powers, erf(x / np.sqrt(2)) / (2 * x), 2 * x / erfc(x / np.sqrt(2)))
+
+
+def tail(degree=8):
+    """P(t) with t P(t) = exp(a^2 / 2) (1 - Phi(a)) for a in BOUND...15."""
+    t = nodes(1 / (1 + SCALE * 15), 1 / (1 + SCALE * BOUND))
+    a = (1 / t - 1) / SCALE
+    values = erfcx(a / np.sqrt(2)) / (2 * t)
+    return fit(t, t[:, None] ** np.arange(degree + 1), values, 1 / values)
+
+
+for name, (coefficients, error) in {"S": centre(), "P": tail()}.items():
+    print(f"{name}, largest relative error {error:.1e}")
+    for coefficient in coefficients:
+        print(f"  {coefficient:.9g}f")

@@ -6,7 +6,8 @@
 /// more. Not for use from two threads at once.
 public final class Arena {
   private struct Block {
-    let base: UnsafeMutablePointer<Float>
+    let base: UnsafeMutableRawPointer
+    /// In floats.
     let capacity: Int
   }
 
@@ -26,7 +27,7 @@ public final class Arena {
   }
 
   deinit {
-    for block in blocks { UnsafeMutableRawPointer(block.base).deallocate() }
+    for block in blocks { block.base.deallocate() }
   }
 
   /// Floats that the arena holds, in use or not.
@@ -38,7 +39,14 @@ public final class Arena {
   /// Valid until the enclosing `scope` ends or `reset` is called.
   public func matrix(rows: Int, columns: Int) -> MutableMatrixView {
     precondition(rows >= 0 && columns >= 0, "no matrix has \(rows) rows and \(columns) columns")
-    return MutableMatrixView(base: take(rows * columns), rows: rows, columns: columns)
+    let base = take(rows * columns).bindMemory(to: Float.self, capacity: rows * columns)
+    return MutableMatrixView(base: base, rows: rows, columns: columns)
+  }
+
+  /// Room for `count` doubles, as `matrix` gives it for floats.
+  func doubles(_ count: Int) -> UnsafeMutablePointer<Double> {
+    precondition(count >= 0, "no room for \(count) doubles")
+    return take(2 * count).bindMemory(to: Double.self, capacity: count)
   }
 
   /// Takes back everything that was handed out. Not inside a `scope`.
@@ -57,14 +65,15 @@ public final class Arena {
     return try body()
   }
 
-  private func take(_ count: Int) -> UnsafeMutablePointer<Float> {
+  /// Room for `count` floats.
+  private func take(_ count: Int) -> UnsafeMutableRawPointer {
     let lane = vectorAlignment / MemoryLayout<Float>.stride
     let size = max(1, (count + lane - 1) / lane) * lane
     while position.block < blocks.count {
       let block = blocks[position.block]
       if size <= block.capacity - position.offset {
         defer { position.offset += size }
-        return block.base + position.offset
+        return block.base + position.offset * MemoryLayout<Float>.stride
       }
       position = Position(block: position.block + 1)
     }
@@ -74,14 +83,14 @@ public final class Arena {
   }
 
   private func addBlock(_ floats: Int) {
-    blocks.append(Block(base: allocateFloats(floats), capacity: floats))
+    blocks.append(Block(base: UnsafeMutableRawPointer(allocateFloats(floats)), capacity: floats))
   }
 
   /// Only while nothing is handed out.
   private func mergeBlocks() {
     guard blocks.count > 1 else { return }
     let total = capacity
-    for block in blocks { UnsafeMutableRawPointer(block.base).deallocate() }
+    for block in blocks { block.base.deallocate() }
     blocks.removeAll(keepingCapacity: true)
     addBlock(total)
   }

@@ -55,6 +55,18 @@ public enum BLAS {
     multiply(a, b, .transposed, addend: bias == nil ? 0 : 1, into: out)
   }
 
+  /// out [R, O] = a [R, K] · bᵀ with b [O, K], in double precision.
+  static func multiply(_ a: WideMatrix, _ b: WideMatrix, into out: WideMatrix) {
+    precondition(
+      a.columns == b.columns && out.rows == a.rows && out.columns == b.rows,
+      "product [\(a.rows), \(a.columns)] · [\(b.columns), \(b.rows)] does not fit [\(out.rows), \(out.columns)]")
+    guard out.rows > 0 && out.columns > 0 else { return }
+    cblas_dgemm(
+      CblasRowMajor, CblasNoTrans, CblasTrans, blasint(out.rows), blasint(out.columns), blasint(a.columns),
+      1, a.base, leadingDimension(a.columns), b.base, leadingDimension(b.columns),
+      0, out.base, leadingDimension(out.columns))
+  }
+
   /// OpenBLAS wants at least 1, even of an empty matrix.
   private static func leadingDimension(_ rowStride: Int) -> blasint {
     blasint(max(1, rowStride))

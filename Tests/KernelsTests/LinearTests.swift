@@ -73,6 +73,15 @@ import Testing
       }
     }
 
+    for (bias, sums) in [(data.bias, product), (nil, unbiased)] as [(GuardedMatrix?, [Double])] {
+      compute.linearInDouble(x, weight: weight, bias: bias?.base, into: out.mutableView, arena: arena)
+      // Rounded once; the sums themselves are off by 2^-53 of their terms' magnitudes.
+      expectClose(out.values, sums, "linearInDouble") {
+        abs(sums[$0]) * floatEpsilon / 2 + limits[$0] * 0x1p-28 + 0x1p-150
+      }
+      #expect(out.isIntact)
+    }
+
     for scale in [data.layerScale, nil] {
       let residual = GuardedMatrix(rows: rows, columns: outputs, gap: 1) { data.residual[$0, $1] }
       compute.linearResidual(
@@ -107,6 +116,7 @@ import Testing
     let (x, out) = (GuardedMatrix(rows: 0, columns: 5), GuardedMatrix(rows: 0, columns: 3))
     compute.linear(x.view, weight: weight.view, bias: nil, into: out.mutableView)
     compute.linear(x.view, weight: weight.view, bias: nil, activation: .gelu, into: out.mutableView)
+    compute.linearInDouble(x.view, weight: weight.view, bias: nil, into: out.mutableView, arena: arena)
     compute.gate(
       GuardedMatrix(rows: 0, columns: 6).view, activation: .silu, into: out.mutableView)
     compute.add(out.view, to: out.mutableView, activation: .relu)
@@ -127,6 +137,9 @@ import Testing
     Compute().linear(x.view, weight: weight.view, bias: nil, into: out.mutableView)
     #expect(out.values == [0, 0, 0, 0, 0, 0])
     Compute().linear(x.view, weight: weight.view, bias: bias.base, into: out.mutableView)
+    #expect(out.values == [1, 2, 3, 1, 2, 3])
+    Compute().linearInDouble(
+      x.view, weight: weight.view, bias: bias.base, into: out.mutableView, arena: Arena())
     #expect(out.values == [1, 2, 3, 1, 2, 3])
   }
 

@@ -8,50 +8,8 @@ import VisionTransformer
 
 /// Models that cannot be: each gives one sentence with the path, and the tensor or the field.
 @Suite struct BrokenModelTests {
-  /// A model of the fixtures, taken apart so that one thing can be changed.
-  private struct Parts {
-    let folder = Result { try TemporaryFolder() }
-    var tensors: [SafetensorsBuilder.Tensor]
-    var configuration: String
-
-    init(_ name: String) throws {
-      let source = Fixtures.models.appending(name)
-      let file = try SafetensorsFile(source.appending("model.safetensors"))
-      tensors = file.tensors.values.sorted { $0.name < $1.name }.map {
-        .init(
-          $0.name, type: $0.type.rawValue, shape: $0.shape,
-          bytes: file.elements(of: $0).withUnsafeBytes(Array.init))
-      }
-      configuration = try String(contentsOfFile: source.appending("config.json").string, encoding: .utf8)
-    }
-
-    subscript(name: String) -> SafetensorsBuilder.Tensor? {
-      get { tensors.first { $0.name == name } }
-      set {
-        tensors.removeAll { $0.name == name }
-        if let newValue { tensors.append(newValue) }
-      }
-    }
-
-    func load(_ options: VisionTransformer.Options = .init()) throws -> VisionTransformer {
-      let folder = try folder.get()
-      try folder.write(SafetensorsBuilder.file(tensors), to: "model.safetensors")
-      try folder.write(configuration, to: "config.json")
-      let model = try VisionTransformer(Checkpoint(folder.path), options: options)
-      try model.checkWeights()
-      return model
-    }
-
-    func message(_ options: VisionTransformer.Options = .init()) throws -> String {
-      let error = try #require(throws: (any Error).self) { try load(options) }
-      let message = "\(error)"
-      #expect(!message.contains("\n"))
-      return message
-    }
-  }
-
   @Test func missingTensor() throws {
-    var parts = try Parts("timm-token")
+    var parts = try ModelParts("timm-token")
     parts["blocks.1.mlp.fc2.bias"] = nil
     #expect(
       try parts.message().hasSuffix("model.safetensors: tensor \"blocks.1.mlp.fc2.bias\" is missing")
@@ -59,7 +17,7 @@ import VisionTransformer
   }
 
   @Test func missingTensorUnderItsForeignName() throws {
-    var parts = try Parts("hf-vit")
+    var parts = try ModelParts("hf-vit")
     parts["vit.encoder.layer.1.intermediate.dense.weight"] = nil
     #expect(
       try parts.message().contains("tensor \"vit.encoder.layer.1.intermediate.dense.weight\" is missing"))
@@ -73,7 +31,7 @@ import VisionTransformer
     ("timm-avg", ["fc_norm.weight", "fc_norm.bias"], "norm.weight"),
     ("hf-vit", ["vit.layernorm.weight", "vit.layernorm.bias"], "vit.layernorm.weight"),
   ]) func missingNorm(_ model: String, _ removed: [String], _ named: String) throws {
-    var parts = try Parts(model)
+    var parts = try ModelParts(model)
     for name in removed {
       try #require(parts[name] != nil)
       parts[name] = nil
@@ -82,7 +40,7 @@ import VisionTransformer
   }
 
   @Test func wrongShape() throws {
-    var parts = try Parts("timm-token")
+    var parts = try ModelParts("timm-token")
     parts["blocks.0.attn.proj.weight"] = .init(
       "blocks.0.attn.proj.weight", shape: [48, 47], Array(repeating: 0, count: 48 * 47))
     #expect(
@@ -91,14 +49,14 @@ import VisionTransformer
   }
 
   @Test(arguments: [Float.nan, .infinity, -.infinity]) func nonFiniteWeights(_ value: Float) throws {
-    var parts = try Parts("hf-dinov2")
+    var parts = try ModelParts("hf-dinov2")
     let name = "dinov2.encoder.layer.1.norm2.weight"
     parts[name]?.bytes.replaceSubrange(4..<8, with: withUnsafeBytes(of: value.bitPattern, Array.init))
     #expect(try parts.message().contains("tensor \"\(name)\" holds NaN or infinite values"))
   }
 
   @Test func unexpectedTensors() throws {
-    var parts = try Parts("timm-token")
+    var parts = try ModelParts("timm-token")
     parts["blocks.0.attn.rel_pos"] = .init(
       "blocks.0.attn.rel_pos", shape: [16], Array(repeating: 1, count: 16))
     #expect(try parts.message().contains("no place for \"blocks.0.attn.rel_pos\""))
@@ -106,7 +64,7 @@ import VisionTransformer
 
   /// One of three parts of a stacked tensor.
   @Test func missingPart() throws {
-    var parts = try Parts("hf-vit")
+    var parts = try ModelParts("hf-vit")
     parts["vit.encoder.layer.0.attention.attention.key.weight"] = nil
     #expect(
       try parts.message().hasSuffix(
@@ -114,7 +72,7 @@ import VisionTransformer
   }
 
   @Test func integerWeights() throws {
-    var parts = try Parts("timm-token")
+    var parts = try ModelParts("timm-token")
     parts["norm.weight"] = .init(
       "norm.weight", type: "I32", shape: [48], bytes: Array(repeating: 0, count: 192))
     #expect(
@@ -149,7 +107,7 @@ import VisionTransformer
     ("\"image_size\": 32", "\"image_size\": 64", "\"image_size\" is 64x64, but the tensors say 17 positions"),
     ("\"layer_norm_eps\": 1e-12", "\"layer_norm_eps\": 1e-60", "expected a small number above 0"),
   ]) func disagreements(_ field: String, _ replacement: String, _ message: String) throws {
-    var parts = try Parts("hf-vit")
+    var parts = try ModelParts("hf-vit")
     let changed = parts.configuration.replacingOccurrences(of: field, with: replacement)
     try #require(changed != parts.configuration, "the fixture has no \(field)")
     parts.configuration = changed
@@ -159,13 +117,13 @@ import VisionTransformer
 
   @Test(arguments: ["resnet50", "vit_base_patch16_rope_224", "vit_base_patch16_siglip_223", "vit", ""])
   func unknownArchitectures(_ name: String) throws {
-    let parts = try Parts("timm-token")
+    let parts = try ModelParts("timm-token")
     #expect(
       try parts.message(.init(architecture: name)).contains("architecture \"\(name)\": not one of timm's"))
   }
 
   @Test func similarArchitectures() throws {
-    let parts = try Parts("timm-token")
+    let parts = try ModelParts("timm-token")
     #expect(
       try parts.message(.init(architecture: "vit_small_patch16_225")).contains(
         "; similar: vit_small_patch16_224"))
@@ -187,7 +145,7 @@ import VisionTransformer
     ("\"in_chans\": 3", "\"in_chans\": 1", "\"in_chans\" is 1, but the tensors say 3"),
     ("\"global_pool\": \"token\"", "\"global_pool\": \"map\"", "tensor \"attn_pool.latent\" is missing"),
   ]) func argumentsThatDoNotFit(_ argument: String, _ replacement: String, _ message: String) throws {
-    var parts = try Parts("timm-token")
+    var parts = try ModelParts("timm-token")
     let changed = parts.configuration.replacingOccurrences(of: argument, with: replacement)
     try #require(changed != parts.configuration, "the fixture has no \(argument)")
     parts.configuration = changed
@@ -196,7 +154,7 @@ import VisionTransformer
   }
 
   @Test(arguments: [2, 4, 7]) func channels(_ count: Int) throws {
-    var parts = try Parts("timm-token")
+    var parts = try ModelParts("timm-token")
     parts["patch_embed.proj.weight"] = .init(
       "patch_embed.proj.weight", shape: [48, count, 8, 8], Array(repeating: 0.1, count: 48 * count * 64))
     #expect(
@@ -226,14 +184,14 @@ import VisionTransformer
   }
 
   @Test func sizesThatAreNoWholePatches() throws {
-    let parts = try Parts("timm-token")
+    let parts = try ModelParts("timm-token")
     let message = try parts.message(
       .init(transform: TransformOverrides(size: ImageSize(height: 33, width: 60))))
     #expect(message.contains("33x60 is not made of whole patches of 8x8; the nearest that is: 32x64"))
   }
 
   @Test func labelsOfAnotherModel() throws {
-    let parts = try Parts("timm-token")
+    let parts = try ModelParts("timm-token")
     let folder = try TemporaryFolder()
     for (name, text) in [
       ("labels.txt", "a\nb\nc\n"), ("labels.json", "[\"a\", \"b\", \"c\"]"),

@@ -139,7 +139,8 @@ public final class InferenceSession {
     let patches = arena.matrix(rows: patchTokens.rows, columns: configuration.patchDim)
     writePatches(of: batch, at: index, patchSize: configuration.patchSize, into: patches)
     let projection = model.parameters.patchEmbedding
-    compute.linear(patches.view, weight: projection.weight, bias: projection.bias?.base, into: patchTokens)
+    compute.linearInDouble(
+      patches.view, weight: projection.weight, bias: projection.bias?.base, into: patchTokens, arena: arena)
   }
 
   /// One input as patch rows [patches, channels * P * P].

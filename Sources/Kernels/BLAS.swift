@@ -59,7 +59,8 @@ public enum BLAS {
   static func multiply(_ a: WideMatrix, _ b: WideMatrix, into out: WideMatrix) {
     precondition(
       a.columns == b.columns && out.rows == a.rows && out.columns == b.rows,
-      "product [\(a.rows), \(a.columns)] · [\(b.columns), \(b.rows)] does not fit [\(out.rows), \(out.columns)]")
+      "product [\(a.rows), \(a.columns)] · [\(b.columns), \(b.rows)] does not fit [\(out.rows), \(out.columns)]"
+    )
     guard out.rows > 0 && out.columns > 0 else { return }
     cblas_dgemm(
       CblasRowMajor, CblasNoTrans, CblasTrans, blasint(out.rows), blasint(out.columns), blasint(a.columns),

@@ -58,12 +58,6 @@ extension ModelError: CustomStringConvertible {
     }
   }
 
-  /// The size of whole patches that is nearest to one that is not; nil for any other error.
-  public var nearestImageSize: ImageSize? {
-    guard case .imageSize(let size, let patch) = self else { return nil }
-    return ImageSize(height: nearest(size.height, patch.height), width: nearest(size.width, patch.width))
-  }
-
   private func gigabytes(_ bytes: Double) -> String {
     "\((bytes / 1e8).rounded() / 10) GB"
   }

@@ -141,7 +141,10 @@ public final class VisionTransformer: Sendable {
     let layers = rows * (3 * d + max(4 * d, hidden) + (configuration.layerScale ? d : 0))
     let pixels = Double(transform.size.height * transform.size.width)
     // A stem works on maps of a quarter of the pixels in 64 channels, later of a sixteenth in 256: input, output and two between.
-    let embedding = configuration.stem == nil ? Double(configuration.inChannels) * pixels : 48 * pixels
+    // Patches are projected in double precision, one image at a time: in floats, three times the pixels and twice the rest.
+    let projection = 2 * d * Double(grid.height * grid.width + configuration.patchDim)
+    let embedding =
+      configuration.stem == nil ? 3 * Double(configuration.inChannels) * pixels + projection : 48 * pixels
     return 2 * 4 * Double(workers) * (layers + embedding)
   }
 

@@ -36,7 +36,8 @@ struct Convert: ParsableCommand {
     let terminal = Terminal(quiet: false)
     let cancellation = Signals.install()
     let checkpoint = try Checkpoint(self.model.path)
-    let model = try open(checkpoint)
+    let model = try VisionTransformer(
+      checkpoint, options: .init(architecture: architecture.architecture, describesOnly: true))
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
     let conversion = try Conversion(
       model, checkpoint: checkpoint, architecture: architecture.architecture, naming: naming, precision: dtype
@@ -52,18 +53,6 @@ struct Convert: ParsableCommand {
     for note in notes { terminal.logger.warning("\(self.model.path): \(note)") }
     terminal.logger.info(
       "\(output.path): \(conversion.architecture), \(conversion.tensorCount) tensors, \(dtype.rawValue)")
-  }
-
-  /// Opens the model; one whose images are not made of whole patches with the nearest size that is.
-  private func open(_ checkpoint: Checkpoint) throws -> VisionTransformer {
-    var options = VisionTransformer.Options(architecture: architecture.architecture)
-    do {
-      return try VisionTransformer(checkpoint, options: options)
-    } catch let error as ModelError {
-      guard let size = error.nearestImageSize else { throw error }
-      options.transform.size = size
-      return try VisionTransformer(checkpoint, options: options)
-    }
   }
 }
 

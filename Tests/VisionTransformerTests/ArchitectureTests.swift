@@ -8,10 +8,9 @@ import VisionTransformer
 /// timm's table, and what is made of it where a checkpoint does not name its architecture.
 @Suite struct ArchitectureTests {
   @Test func table() throws {
-    let table = TimmArchitectures.table
-    #expect(table.names.count == 193)
-    for name in table.names {
-      let entry = try table.entry(name)
+    #expect(TimmArchitectures.entries.count == 193)
+    for entry in TimmArchitectures.entries {
+      let name = entry.name
       let (width, heads) = (entry.arguments["embed_dim"]?.int ?? 0, entry.arguments["num_heads"]?.int ?? 0)
       #expect(heads > 0 && width > 0 && width.isMultiple(of: heads), "\(name)")
       #expect(

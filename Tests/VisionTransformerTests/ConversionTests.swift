@@ -87,7 +87,7 @@ import VisionTransformer
   @Test(arguments: cases) func computesTheSame(_ example: Case) throws {
     let expected = try Fixtures.tensors(
       Fixtures.models.appending(example.model).appending("expected.safetensors"))
-    let source = try open(Fixtures.checkpoint(example.model), like: example.model)
+    let source = try open(Fixtures.checkpoint(example.model))
     let refusals = example.naming == .timm ? Self.refusedByTimm : Self.refusedByTransformers
     if let reason = refusals[example.model] {
       #expect {
@@ -125,7 +125,7 @@ import VisionTransformer
   func thereAndBack(_ model: String) throws {
     let expected = try Fixtures.tensors(Fixtures.models.appending(model).appending("expected.safetensors"))
     let folder = try TemporaryFolder()
-    var source = try open(Fixtures.checkpoint(model), like: model)
+    var source = try open(Fixtures.checkpoint(model))
     let namings: [Conversion.Naming] =
       source.model.configuration.numClasses > 0 && source.model.configuration.layerScale
       ? [.timm, .huggingFace] : [.timm, .huggingFace, .timm]
@@ -146,7 +146,7 @@ import VisionTransformer
   func types(_ model: String, _ precision: Conversion.Precision, _ type: ScalarType, _ loss: Float) throws {
     let expected = try Fixtures.tensors(Fixtures.models.appending(model).appending("expected.safetensors"))
     let folder = try TemporaryFolder()
-    let source = try open(Fixtures.checkpoint(model), like: model)
+    let source = try open(Fixtures.checkpoint(model))
     let result = try convert(source, to: folder.path, naming: .timm, precision: precision)
     #expect(result.tensors.container.tensors.values.allSatisfy { $0.type == type })
     try expectClose(result, expected, tolerance: loss + ParityTests.tolerance, model)
@@ -159,7 +159,7 @@ import VisionTransformer
 
   @Test func epsilonThatTimmCannotState() throws {
     let folder = try TemporaryFolder()
-    let source = try open(Fixtures.checkpoint("hf-vit"), like: "hf-vit")
+    let source = try open(Fixtures.checkpoint("hf-vit"))
     let notes = try Conversion(source.model, checkpoint: source.checkpoint).write(
       to: folder.path.appending("x"))
     #expect(notes.contains("timm cannot state a norm epsilon of 1e-12; its models use 1e-06"))
@@ -173,7 +173,7 @@ import VisionTransformer
     let folder = try TemporaryFolder()
     let copy = try folder.copy(Fixtures.models.appending("timm-token"), to: "model")
     try overwriteFirst(of: "norm.bias", in: copy, with: 70_000)
-    let source = try open(Checkpoint(copy), like: "timm-token")
+    let source = try open(Checkpoint(copy))
     let target = folder.path.appending("x")
     let conversion = try Conversion(source.model, checkpoint: source.checkpoint, precision: .float16)
     #expect {
@@ -183,9 +183,9 @@ import VisionTransformer
     }
     #expect(!FileManager.default.fileExists(atPath: target.string))
     try overwriteFirst(of: "norm.bias", in: copy, with: .nan)
-    let broken = try open(Checkpoint(copy), like: "timm-token")
+    let broken = try open(Checkpoint(copy))
     #expect {
-      _ = try Conversion(broken.model, checkpoint: broken.checkpoint)
+      _ = try Conversion(broken.model, checkpoint: broken.checkpoint).write(to: target)
     } throws: {
       $0 as? CheckpointError == .nonFinite(path: copy.appending("model.safetensors"), tensor: "norm.bias")
     }
@@ -195,7 +195,7 @@ import VisionTransformer
   @Test func replacing() throws {
     let folder = try TemporaryFolder()
     let target = folder.path.appending("x")
-    let source = try open(Fixtures.checkpoint("hf-vit"), like: "hf-vit")
+    let source = try open(Fixtures.checkpoint("hf-vit"))
     func files() throws -> [String] {
       try FileManager.default.contentsOfDirectory(atPath: target.string).sorted()
     }
@@ -219,7 +219,7 @@ import VisionTransformer
     ("hf-siglip-vision", "vit_base_patch32_siglip_256"),
   ])
   func architecture(_ model: String, _ name: String) throws {
-    let source = try open(Fixtures.checkpoint(model), like: model)
+    let source = try open(Fixtures.checkpoint(model))
     #expect(try Conversion(source.model, checkpoint: source.checkpoint).architecture == name)
   }
 
@@ -230,15 +230,9 @@ import VisionTransformer
     let checkpoint: Checkpoint
   }
 
-  /// A model for the input of the fixture's own size: some are declared for images of another.
-  private func open(_ checkpoint: Checkpoint, like fixture: String) throws -> Source {
-    do {
-      return Source(model: try VisionTransformer(checkpoint), checkpoint: checkpoint)
-    } catch let error as ModelError {
-      let size = try #require(error.nearestImageSize)
-      let options = VisionTransformer.Options(transform: TransformOverrides(size: size))
-      return Source(model: try VisionTransformer(checkpoint, options: options), checkpoint: checkpoint)
-    }
+  private func open(_ checkpoint: Checkpoint) throws -> Source {
+    Source(
+      model: try VisionTransformer(checkpoint, options: .init(describesOnly: true)), checkpoint: checkpoint)
   }
 
   /// Writes a model and opens it at the size of its positions.

@@ -9,17 +9,18 @@ struct ArchitectureSearch {
   let numSized: Int
 
   init(_ facts: TensorFacts) {
-    let table = TimmArchitectures.table
     func isSized(_ entry: TimmArchitectures.Entry) -> Bool {
       guard let patches = Self.numPatches(entry, facts) else { return false }
       return (patches...patches + 1 + facts.numRegisterTokens).contains(facts.positions ?? patches)
     }
-    func rank(_ entry: TimmArchitectures.Entry) -> (Int, Int, Int, String) {
-      (isSized(entry) ? 0 : 1, entry.name.hasPrefix("vit_") ? 0 : 1, entry.name.count, entry.name)
+    func precedes(_ a: TimmArchitectures.Entry, _ b: TimmArchitectures.Entry) -> Bool {
+      func rank(_ name: String) -> (Int, Int, String) { (name.hasPrefix("vit_") ? 0 : 1, name.count, name) }
+      return rank(a.name) < rank(b.name)
     }
-    entries = table.names.compactMap(table.find).filter { Self.fits($0, facts) }.map { (rank($0), $0) }
-      .sorted { $0.0 < $1.0 }.map(\.1)
-    numSized = entries.prefix(while: isSized).count
+    let fitting = TimmArchitectures.entries.filter { Self.fits($0, facts) }
+    let sized = fitting.filter(isSized)
+    entries = sized.sorted(by: precedes) + fitting.filter { !isSized($0) }.sorted(by: precedes)
+    numSized = sized.count
   }
 
   /// Patches of the image size for which the entry's weights were trained.
@@ -36,12 +37,10 @@ struct ArchitectureSearch {
   private static func fits(_ entry: TimmArchitectures.Entry, _ facts: TensorFacts) -> Bool {
     let arguments = entry.arguments
     func flag(_ name: String) -> Bool { arguments[name]?.bool ?? false }
-    guard arguments["embed_dim"]?.int == facts.embedDim, arguments["depth"]?.int == facts.depth else {
-      return false
-    }
-    let ratio = arguments["mlp_ratio"]?.double ?? 4
-    let hidden = Int(Double(facts.embedDim) * ratio)
+    guard entry.embedDim == facts.embedDim, entry.depth == facts.depth else { return false }
     let layer = arguments["mlp_layer"]?.string
+    let mlpDim = TimmArchitectures.mlpDim(
+      embedDim: facts.embedDim, ratio: arguments["mlp_ratio"]?.double ?? 4, layer: layer)
     let pool = arguments["global_pool"]?.string ?? "token"
     let poolsPatches = ["avg", "avgmax", "max"].contains(pool)
     let block = arguments["block_fn"]?.string
@@ -51,7 +50,7 @@ struct ArchitectureSearch {
     let initialScale = arguments["init_values"]?.double ?? 0
     return arguments["patch_size"]?.int == facts.projectionSize.height
       && facts.projectionSize.height == facts.projectionSize.width
-      && (layer == "swiglu_packed" ? hidden / 2 : hidden) == facts.mlpDim && (layer != nil) == facts.gatedMLP
+      && mlpDim == facts.mlpDim && (layer != nil) == facts.gatedMLP
       && structure == facts.structure
       && (arguments["attn_layer"]?.string == "diff" || block == "diff_parallel_scaling")
         == facts.differentialAttention
@@ -68,15 +67,5 @@ struct ArchitectureSearch {
       && (arguments["norm_layer"]?["name"]?.string != "rmsnorm") == facts.normBias
       && (arguments["embed_norm_layer"] != nil) == facts.hasPatchNorm
       && (arguments["embed_layer"]?["layers"]?.array?.compactMap(\.int)) == facts.stem?.depths
-  }
-
-  /// The number of heads that timm's models of a width and depth agree on.
-  static func numHeads(embedDim: Int, depth: Int) -> Int? {
-    let table = TimmArchitectures.table
-    let entries = table.names.compactMap(table.find).filter {
-      $0.arguments["embed_dim"]?.int == embedDim && $0.arguments["depth"]?.int == depth
-    }
-    let heads = Set(entries.compactMap { $0.arguments["num_heads"]?.int })
-    return heads.count == 1 ? heads.first : nil
   }
 }

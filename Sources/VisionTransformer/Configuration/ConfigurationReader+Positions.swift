@@ -23,37 +23,39 @@ extension ConfigurationReader {
   /// Either all prefix tokens have one (timm, Hugging Face's DeiT), none (timm's `no_embed_class`) or the class token alone
   /// (DINOv2's registers).
   func positionGrid(
-    positions: Int?, numPrefixTokens: Int, declared: Declared, patchSize: ImageSize
+    _ facts: TensorFacts, _ declared: Declared, patchSize: ImageSize
   ) throws -> (grid: ImageSize, numPositioned: Int) {
-    let declaredGrid = declared.imageSize.map {
-      ImageSize(height: max(1, $0.height / patchSize.height), width: max(1, $0.width / patchSize.width))
+    func grid(_ size: ImageSize) -> ImageSize {
+      ImageSize(height: max(1, size.height / patchSize.height), width: max(1, size.width / patchSize.width))
     }
-    guard let positions else { return (declaredGrid ?? ImageSize(max(1, 224 / patchSize.height)), 0) }
-    var candidates = [numPrefixTokens, 0]
-    if numPrefixTokens > 1 { candidates.insert(1, at: 1) }
-    if let grid = declaredGrid {
-      for prefix in candidates where grid.height * grid.width == positions - prefix { return (grid, prefix) }
+    guard let positions = facts.positions else { return (grid(declared.imageSize ?? ImageSize(224)), 0) }
+
+    let numPrefixTokens = facts.numPrefixTokens
+    let prefixes = numPrefixTokens > 1 ? [numPrefixTokens, 1, 0] : [numPrefixTokens, 0]
+    func fit(_ grid: (_ patches: Int) -> ImageSize?) -> (grid: ImageSize, numPositioned: Int)? {
+      for prefix in prefixes {
+        if let grid = grid(positions - prefix), grid.height * grid.width == positions - prefix {
+          return (grid, prefix)
+        }
+      }
+      return nil
     }
-    if declared.requiresImageSize, let size = declared.imageSize {
-      throw ModelError.disagreement(
-        path: checkpoint.path, field: "image_size", configured: "\(size)",
-        tensors: "\(positions) positions for patches of \(patchSize) and \(numPrefixTokens) prefix tokens")
-    }
-    for prefix in candidates {
-      let side = Int(Double(max(positions - prefix, 0)).squareRoot().rounded())
-      if side > 0, side * side == positions - prefix {
-        return (ImageSize(height: side, width: side), prefix)
+    if let size = declared.imageSize {
+      if let found = fit({ _ in grid(size) }) { return found }
+      guard !declared.requiresImageSize else {
+        throw ModelError.disagreement(
+          path: checkpoint.path, field: "image_size", configured: "\(size)",
+          tensors: "\(positions) positions for patches of \(patchSize) and \(numPrefixTokens) prefix tokens")
       }
     }
-    if let size {
-      let grid = ImageSize(height: size.height / patchSize.height, width: size.width / patchSize.width)
-      for prefix in candidates where grid.height * grid.width == positions - prefix { return (grid, prefix) }
+    let square = fit { patches in
+      patches > 0 ? ImageSize(Int(Double(patches).squareRoot().rounded())) : nil
     }
+    if let found = square ?? fit({ _ in size.map(grid) }) { return found }
     throw ModelError.configuration(
       path: tensors.path(of: "pos_embed"), field: tensors.foreignName(of: "pos_embed"),
       value: "\(positions) positions",
-      remedy:
-        "no square grid of patches with \(numPrefixTokens) prefix tokens; give the trained size by --size HEIGHTxWIDTH, or state it in config.json"
-    )
+      remedy: "no square grid of patches with \(numPrefixTokens) prefix tokens; give the trained size by "
+        + "--size HEIGHTxWIDTH, or state it in config.json")
   }
 }

@@ -35,10 +35,7 @@ struct ConfigurationReader {
     let patchSize = ImageSize(
       height: facts.projectionSize.height * (facts.stem?.stride ?? 1),
       width: facts.projectionSize.width * (facts.stem?.stride ?? 1))
-    let numPrefixTokens =
-      (facts.hasClassToken ? 1 : 0) + (facts.hasDistillationToken ? 1 : 0) + facts.numRegisterTokens
-    let (grid, numPositioned) = try positionGrid(
-      positions: facts.positions, numPrefixTokens: numPrefixTokens, declared: declared, patchSize: patchSize)
+    let (grid, numPositioned) = try positionGrid(facts, declared, patchSize: patchSize)
     if facts.hasDistillationHead, !facts.hasDistillationToken { throw tensors.missing("dist_token") }
     if facts.hasDistillationToken, !facts.hasClassToken { throw tensors.missing("cls_token") }
     // transformers' classifiers of DeiT may read the class token alone.
@@ -81,12 +78,11 @@ struct ConfigurationReader {
   private func declaration(_ facts: TensorFacts) throws -> Declared {
     let configuration = checkpoint.configuration
     let conventions = tensors.scheme.library.conventions(tensors)
-    let name = configuration?["architecture"]?.string
-    if let name = architecture ?? name, configuration == nil || configuration?["architecture"]?.string != nil
-    {
-      var declared = try TimmDeclaration(
-        path: checkpoint.configurationPath, configuration: configuration, architecture: name
-      ).read()
+    let entry = try (architecture ?? configuration?["architecture"]?.string).map(
+      TimmArchitectures.table.entry)
+    // A name says all where there is no configuration, or where that is timm's.
+    if let entry, configuration == nil || configuration?["architecture"]?.string != nil {
+      var declared = try declaration(of: entry, configuration)
       // Names of another library come with its habits.
       if tensors.scheme.library != .timm {
         declared.positionResampling = conventions.positionResampling
@@ -99,27 +95,25 @@ struct ConfigurationReader {
     var declared = try HuggingFaceDeclaration(
       path: checkpoint.configurationPath, configuration: configuration
     ).read()
-    if let architecture {
-      let named = try TimmDeclaration(
-        path: checkpoint.configurationPath, configuration: nil, architecture: architecture
-      ).read()
+    if let entry {
+      let named = try declaration(of: entry, nil)
       (declared.embedDim, declared.depth) = (named.embedDim, named.depth)
       (declared.numHeads, declared.patchSize) = (named.numHeads, named.patchSize)
     }
     return declared
   }
 
+  private func declaration(
+    of entry: TimmArchitectures.Entry, _ configuration: JSONValue?
+  ) throws(ModelError) -> Declared {
+    try TimmDeclaration(path: checkpoint.configurationPath, configuration: configuration, entry: entry).read()
+  }
+
   /// Fills in from timm's table what nothing declares.
   private mutating func complete(_ declared: inout Declared, _ facts: TensorFacts) throws {
     guard checkpoint.configuration == nil, architecture == nil else { return }
     let search = ArchitectureSearch(facts)
-    var readings: [(entry: TimmArchitectures.Entry, declared: Declared)] = []
-    for entry in search.entries {
-      let reading = try TimmDeclaration(
-        path: checkpoint.configurationPath, configuration: nil, architecture: entry.name
-      ).read()
-      readings.append((entry, reading))
-    }
+    let readings = try search.entries.map { (entry: $0, declared: try declaration(of: $0, nil)) }
     let library = tensors.scheme.library
     let heads = Set(readings.compactMap(\.declared.numHeads))
     if heads.count == 1 { declared.numHeads = heads.first }
@@ -182,7 +176,7 @@ struct ConfigurationReader {
     let heads: Int
     if let numHeads = facts.numHeads ?? declared.numHeads {
       heads = numHeads
-    } else if let numHeads = ArchitectureSearch.numHeads(embedDim: facts.embedDim, depth: facts.depth) {
+    } else if let numHeads = TimmArchitectures.numHeads(embedDim: facts.embedDim, depth: facts.depth) {
       heads = numHeads
     } else {
       heads = max(1, facts.embedDim / 64)

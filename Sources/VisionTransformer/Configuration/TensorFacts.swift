@@ -39,6 +39,10 @@ struct TensorFacts {
   let headShape: [Int]?
   let hasDistillationHead: Bool
 
+  var numPrefixTokens: Int {
+    (hasClassToken ? 1 : 0) + (hasDistillationToken ? 1 : 0) + numRegisterTokens
+  }
+
   /// The three ways in which timm's blocks name their layers.
   enum Structure: String {
     case sequential, parallel, branched

@@ -1,11 +1,4 @@
 import Checkpoints
-import Images
-
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 
 /// Every architecture of timm's `vision_transformer.py`, `vision_transformer_hybrid.py` and `deit.py`: the arguments of its constructor
 /// and the preprocessing of each of its trained weights. `scripts/reference/timm_architectures.py` exports the table.
@@ -18,6 +11,9 @@ package struct TimmArchitectures: Sendable {
     package let isDistilled: Bool
     /// The preprocessing of the tag that was asked for, or of the default one, in the form of timm's `pretrained_cfg`.
     package let pretrained: JSONValue
+
+    var embedDim: Int? { arguments["embed_dim"]?.int }
+    var depth: Int? { arguments["depth"]?.int }
   }
 
   package static let table = TimmArchitectures()
@@ -25,38 +21,48 @@ package struct TimmArchitectures: Sendable {
   private let defaults: [String: JSONValue]
   private let pretrainedDefaults: [String: JSONValue]
   private let aliases: [String: JSONValue]
-  private let entries: [String: JSONValue]
+  private let architectures: [String: JSONValue]
 
   private init() {
     // The resource is part of the program; a test reads every entry of it.
-    let bytes = Data(PackageResources.timm_architectures_json)
-    let file = (try? JSONDecoder().decode(JSONValue.self, from: bytes)) ?? .null
-    defaults = file["defaults"]?.object ?? [:]
-    pretrainedDefaults = file["pretrained_defaults"]?.object ?? [:]
-    aliases = file["aliases"]?.object ?? [:]
-    entries = file["architectures"]?.object ?? [:]
+    let file = PackageResources.timm_architectures_json.withUnsafeBytes { bytes in
+      try? JSONFile.value(of: MappedFile(borrowing: bytes, path: "timm-architectures.json"))
+    }
+    defaults = file?["defaults"]?.object ?? [:]
+    pretrainedDefaults = file?["pretrained_defaults"]?.object ?? [:]
+    aliases = file?["aliases"]?.object ?? [:]
+    architectures = file?["architectures"]?.object ?? [:]
   }
 
-  package var names: [String] { entries.keys.sorted() }
+  /// All entries with the preprocessing of their default tags, by name.
+  package static let entries = table.architectures.keys.sorted().compactMap(table.find)
+
+  /// The number of heads that timm's models of a width and depth agree on.
+  static func numHeads(embedDim: Int, depth: Int) -> Int? {
+    let entries = entries.filter { $0.embedDim == embedDim && $0.depth == depth }
+    let heads = Set(entries.compactMap { $0.arguments["num_heads"]?.int })
+    return heads.count == 1 ? heads.first : nil
+  }
 
   /// The entry of a name such as `vit_base_patch16_224` or, with the tag of trained weights, `vit_base_patch16_224.augreg_in21k`.
   /// - Throws: `ModelError.unknownArchitecture` with names that are like it.
   package func entry(_ name: String) throws(ModelError) -> Entry {
     if let entry = find(name) { return entry }
     let words = Set(name.split { $0 == "_" || $0 == "." })
-    let similar = names.map { candidate in
+    let similar = architectures.keys.map { candidate in
       (candidate, words.intersection(candidate.split(separator: "_")).count)
     }.filter { $0.1 > 1 }.sorted { ($1.1, $0.0.count, $0.0) < ($0.1, $1.0.count, $1.0) }.prefix(3).map(\.0)
     let remedy = similar.isEmpty ? "" : "; similar: \(similar.joined(separator: ", "))"
     throw .unknownArchitecture(
       name,
-      remedy: "not one of timm's \(entries.count) Vision Transformers, such as vit_base_patch16_224\(remedy)")
+      remedy:
+        "not one of timm's \(architectures.count) Vision Transformers, such as vit_base_patch16_224\(remedy)")
   }
 
   package func find(_ name: String) -> Entry? {
     let name = aliases[name]?.string ?? name
     let fields = name.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-    guard let base = fields.first, let value = entries[base] else { return nil }
+    guard let base = fields.first, let value = architectures[base] else { return nil }
     let tags = value["tags"]?.object ?? [:]
     let tag = fields.count > 1 && tags[fields[1]] != nil ? fields[1] : value["default_tag"]?.string ?? ""
     return Entry(
@@ -64,5 +70,14 @@ package struct TimmArchitectures: Sendable {
       arguments: .object(defaults.merging(value["args"]?.object ?? [:]) { $1 }),
       isDistilled: value["class"]?.string == "VisionTransformerDistilled",
       pretrained: .object(pretrainedDefaults.merging(tags[tag]?.object ?? [:]) { $1 }))
+  }
+
+  /// The hidden width of a MLP, as timm computes it.
+  /// - Parameters:
+  ///   - ratio: `mlp_ratio`
+  ///   - layer: `mlp_layer`; in a packed one both halves of a gated MLP are counted.
+  static func mlpDim(embedDim: Int, ratio: Double, layer: String?) -> Int {
+    let hidden = Int(Double(embedDim) * min(ratio, 1000))
+    return layer == "swiglu_packed" ? hidden / 2 : hidden
   }
 }

@@ -3,13 +3,13 @@ import Images
 import SystemPackage
 
 /// What timm's name of an architecture and the arguments beside it declare: `architecture` and `model_args` of timm's `config.json`,
-/// or a name given by the user.
+/// or an entry of the table that the user named or the tensors are like.
 struct TimmDeclaration {
   /// Where the arguments stand; for messages.
   let path: FilePath
   /// timm's `config.json`; nil where only a name is known.
   let configuration: JSONValue?
-  let architecture: String
+  let entry: TimmArchitectures.Entry
 
   /// Arguments whose effect the tensors show, or that have none on the result.
   private static let inertArguments: Set<String> = [
@@ -40,7 +40,6 @@ struct TimmDeclaration {
   ]
 
   func read() throws(ModelError) -> Declared {
-    let entry = try TimmArchitectures.table.entry(architecture)
     let top = ConfigurationFields(path: path, values: configuration)
     for field in ["model_args", "pretrained_cfg"] { try top.requireObject(field) }
     let overrides = configuration?["model_args"]?.object ?? [:]
@@ -64,20 +63,19 @@ struct TimmDeclaration {
     declared.depth = try fields.int("depth")
     declared.numHeads = try fields.int("num_heads")
     if let embedDim = declared.embedDim, let ratio = try fields.positive("mlp_ratio") {
-      let hidden = Int(Double(embedDim) * min(ratio, 1000))
-      // Packed, both halves of a gated MLP are counted.
-      declared.mlpDim = fields.values?["mlp_layer"]?.string == "swiglu_packed" ? hidden / 2 : hidden
+      declared.mlpDim = TimmArchitectures.mlpDim(
+        embedDim: embedDim, ratio: ratio, layer: fields.values?["mlp_layer"]?.string)
     }
     declared.inChannels = try fields.int("in_chans")
     declared.patchSize = try fields.size("patch_size")
     let given = ConfigurationFields(path: path, values: configuration?["model_args"])
     let givenSize = try given.size("img_size")
     declared.requiresImageSize = givenSize != nil
-    declared.imageSize = givenSize ?? inputSize(entry)
+    declared.imageSize = givenSize ?? inputSize
     let classes = 0...1_000_000
     let topClasses = try top.int("num_classes", in: classes)
     declared.numClasses = try given.int("num_classes", in: classes) ?? topClasses
-    declared.globalPool = try globalPool(entry, numClasses: declared.numClasses)
+    declared.globalPool = try globalPool(numClasses: declared.numClasses)
     declared.poolsPrefixTokens = try fields.bool("pool_include_prefix") ?? false
     declared.hasFinalNorm = try fields.bool("final_norm") ?? true
     declared.hasClassToken = try fields.bool("class_token")
@@ -91,7 +89,7 @@ struct TimmDeclaration {
   private func requireReadable(_ fields: ConfigurationFields) throws(ModelError) {
     if let embedding = fields.values?["embed_layer"], embedding["type"]?.string != "resnetv2" {
       throw .configuration(
-        path: path, field: "architecture", value: "\"\(architecture)\"",
+        path: path, field: "architecture", value: "\"\(entry.name)\"",
         remedy:
           "a hybrid with \(embedding["type"]?.string ?? "another network") in front; only ResNet-V2 is supported"
       )
@@ -113,16 +111,14 @@ struct TimmDeclaration {
   }
 
   /// `input_size` of the preprocessing: [channels, height, width].
-  private func inputSize(_ entry: TimmArchitectures.Entry) -> ImageSize? {
+  private var inputSize: ImageSize? {
     let size = configuration?["pretrained_cfg"]?["input_size"] ?? entry.pretrained["input_size"]
     let sides = size?.array?.map { $0.int ?? 0 } ?? []
     guard sides.count == 3, sides.allSatisfy({ (1...65_536).contains($0) }) else { return nil }
     return ImageSize(height: sides[1], width: sides[2])
   }
 
-  private func globalPool(
-    _ entry: TimmArchitectures.Entry, numClasses: Int?
-  ) throws(ModelError) -> GlobalPool? {
+  private func globalPool(numClasses: Int?) throws(ModelError) -> GlobalPool? {
     let value =
       configuration?["model_args"]?["global_pool"] ?? configuration?["global_pool"]
       ?? entry.arguments["global_pool"]

@@ -51,17 +51,16 @@ public struct Conversion {
 
   /// Decides what is written, and reads tokens and positions.
   /// - Parameters:
-  ///   - model: the model, opened without changes to its preprocessing.
+  ///   - model: the model, opened without changes to its preprocessing; `describesOnly` will do.
   ///   - checkpoint: the checkpoint that it was opened from.
   ///   - architecture: timm's name of the architecture, as it was given by the user.
   ///   - naming: the library that is to load the result.
   ///   - precision: the type of the weights.
-  /// - Throws: `ConversionError` where the library has no such model, `CheckpointError.nonFinite` for damaged weights.
+  /// - Throws: `ConversionError` where the library has no such model, `CheckpointError` for damaged weights.
   public init(
     _ model: VisionTransformer, checkpoint: Checkpoint, architecture: String? = nil, naming: Naming = .timm,
     precision: Precision = .float32
   ) throws {
-    try model.checkWeights()
     source = try ConversionSource(model, checkpoint: checkpoint, architecture: architecture)
     self.naming = naming
     self.precision = precision
@@ -84,7 +83,8 @@ public struct Conversion {
   ///   - overwriting: whether a model that is there may be replaced.
   ///   - isCancelled: asked before each tensor is written.
   /// - Returns: what the target does otherwise, one sentence each.
-  /// - Throws: `ConversionError` and `CheckpointError`, and `CancellationError` where it was cancelled; the folder stays as it was.
+  /// - Throws: `ConversionError`, `CheckpointError` (`nonFinite` for weights that are NaN or infinite), and `CancellationError` where it
+  ///   was cancelled; the folder stays as it was.
   public func write(
     to folder: FilePath, overwriting: Bool = false, isCancelled: () -> Bool = { false }
   ) throws -> [String] {

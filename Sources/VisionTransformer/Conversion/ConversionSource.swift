@@ -29,9 +29,6 @@ struct ConversionSource {
 
   func shape(_ name: String) -> [Int] { tensors.shape(of: name) ?? [] }
 
-  /// Whether a tensor is there whose name differs at most by the index of a block.
-  func has(_ name: String) -> Bool { tensors.containsLike(name) }
-
   /// The layers of attention and MLP that may have a bias.
   var branchLayers: [String] {
     names.filter { $0.hasPrefix("blocks.") && $0.hasSuffix(".weight") }.map {

@@ -20,6 +20,7 @@ struct ConvertedTensor {
   }
 
   /// Calls `body` with the elements in row-major order, run by run. No more than this one tensor is in memory for it.
+  /// - Throws: `CheckpointError.nonFinite` where one is NaN or infinite, and what `body` throws.
   func read(
     from tensors: NamedTensors, _ body: (UnsafeBufferPointer<Float>) throws -> Void
   ) throws {
@@ -43,6 +44,7 @@ struct ConvertedTensor {
     // A vector is cut like a matrix of one column.
     let matrices = try reader.matrices(
       canonical, shape: shape, columns: shape.count == 1 ? rows : max(shape.dropFirst().reduce(1, *), 1))
+    try reader.weights.checkFinite()
     let width = shape.count <= 1 ? 1 : shape.dropFirst().reduce(1, *)
     var skipped = share.map { rows / $0.total * $0.first * width } ?? 0
     var left = share.map { rows / $0.total * $0.count * width } ?? rows * width

@@ -103,6 +103,7 @@ struct HuggingFaceConversion {
     let (d, classes) = (configuration.embedDim, configuration.numClasses)
     var reader = WeightReader(source.tensors)
     let weight = try reader.matrices("head.weight", shape: [classes, d], columns: d)[0]
+    try reader.weights.checkFinite()
     let zeros = [Float](repeating: 0, count: d)
     let result = (0..<classes).flatMap { row in
       configuration.globalPool == .token ? Array(weight.row(row)) + zeros : zeros + Array(weight.row(row))

@@ -25,12 +25,11 @@ struct TimmArchitectureChoice {
   /// - Throws: `ConversionError` where no architecture has these blocks.
   init(_ source: ConversionSource) throws {
     let c = source.configuration
-    let table = TimmArchitectures.table
-    let fitting = table.names.compactMap(table.find).filter { Self.isPossible($0, source) }
+    let fitting = TimmArchitectures.entries.filter { Self.isPossible($0, source) }
     guard !fitting.isEmpty else {
       throw source.refusal("timm", "\(Self.kind(c)) in any of its architectures")
     }
-    let named = source.architecture.flatMap(table.find)?.name
+    let named = source.architecture.flatMap(TimmArchitectures.table.find)?.name
     let isDynamic = source.model.transform.size != c.imageSize
     // The epsilon first, then the name that the source goes by, then the fewest changes, then the preprocessing.
     func cost(_ entry: TimmArchitectures.Entry) -> (Double, Int, Int, Int, String) {
@@ -182,8 +181,8 @@ struct TimmArchitectureChoice {
     }
     let attention = c.numBranches == nil ? "blocks.0" : "blocks.0.attns.0"
     let mlp = c.numBranches == nil ? "blocks.0" : "blocks.0.ffns.0"
-    set("scale_attn_norm", .bool(source.has("\(attention).attn.norm.weight")))
-    set("scale_mlp_norm", .bool(source.has("\(mlp).mlp.norm.weight")))
+    set("scale_attn_norm", .bool(source.tensors.containsLike("\(attention).attn.norm.weight")))
+    set("scale_mlp_norm", .bool(source.tensors.containsLike("\(mlp).mlp.norm.weight")))
     if c.differentialAttention, c.block != .parallel { set("attn_layer", .string("diff")) }
     if isDynamic { set("dynamic_img_size", .bool(true)) }
     return result

@@ -40,10 +40,11 @@ struct TimmConversion {
     if c.hasPreNorm, source.tensors.contains("patch_embed.proj.bias"), !c.hasPositions || c.hasPatchNorm {
       try refuse("a bias of the patch projection in front of a norm, without positions that could take it up")
     }
-    if source.has("blocks.0.lambda_a") || source.has("blocks.0.attn.lambda_a") {
+    if ["blocks.0.lambda_a", "blocks.0.attn.lambda_a"].contains(where: source.tensors.containsLike) {
       try refuse("differential attention with two numbers for lambda by its configuration")
     }
-    if c.block == .parallel, source.has("blocks.0.out_proj.weight") != c.differentialAttention {
+    let hasOneOutput = source.tensors.containsLike("blocks.0.out_proj.weight")
+    if c.block == .parallel, hasOneOutput != c.differentialAttention {
       try refuse(
         "a parallel block of which attention and MLP share their output projection by its configuration")
     }

@@ -55,6 +55,7 @@ struct TokenConversion {
       let bias = try reader.matrices("patch_embed.proj.bias", shape: [dim], columns: dim)[0].row(0)
       for index in table.indices { table[index] += bias[index % dim] }
     }
+    try reader.weights.checkFinite()
     withExtendedLifetime(reader.storage) {}
     positions = positioned == nil ? nil : rows + table
     positionRows = wanted + grid

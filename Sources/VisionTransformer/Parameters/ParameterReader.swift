@@ -161,7 +161,8 @@ struct ParameterReader {
     return Parameters.Attention(
       norm: try self.norm(norm, dim: d),
       qkv: withoutKeyBias(
-        try stacked("\(name).qkv", outputs: 3 * d, inputs: d, hasBias: configuration.qkvBias), keys: d..<2 * d),
+        try stacked("\(name).qkv", outputs: 3 * d, inputs: d, hasBias: configuration.qkvBias), keys: d..<2 * d
+      ),
       queryNorm: try headNorm("\(name).q_norm"), keyNorm: try headNorm("\(name).k_norm"),
       differential: try differential(name, index: index),
       outputNorm: tensors.containsLike("\(name).norm.weight") ? try self.norm("\(name).norm", dim: d) : nil,
@@ -231,7 +232,8 @@ struct ParameterReader {
     var first = 0
     let parts = layers.parts.map { part in
       let rows = part.weight.rows
-      let start = min(rows, max(0, keys.lowerBound - first)), end = max(0, min(rows, keys.upperBound - first))
+      let start = min(rows, max(0, keys.lowerBound - first))
+      let end = max(0, min(rows, keys.upperBound - first))
       first += rows
       guard let bias = part.bias, start < end else { return part }
       guard start > 0 || end < rows else { return Parameters.Linear(weight: part.weight, bias: nil) }

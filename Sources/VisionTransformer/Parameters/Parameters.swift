@@ -155,9 +155,5 @@ struct Parameters: Sendable {
 
   /// Reads every weight once.
   /// - Throws: `CheckpointError.nonFinite` where one is NaN or infinite.
-  func checkFinite() throws(CheckpointError) {
-    for weight in weights where !Elements.allFinite(weight.matrix) {
-      throw .nonFinite(path: weight.path, tensor: weight.name)
-    }
-  }
+  func checkFinite() throws(CheckpointError) { try weights.checkFinite() }
 }

@@ -10,6 +10,15 @@ struct Weight: Sendable {
   let matrix: MatrixView
 }
 
+extension [Weight] {
+  /// - Throws: `CheckpointError.nonFinite` where one is NaN or infinite.
+  func checkFinite() throws(CheckpointError) {
+    for weight in self where !Elements.allFinite(weight.matrix) {
+      throw .nonFinite(path: weight.path, tensor: weight.name)
+    }
+  }
+}
+
 /// What holds the elements of a weight.
 enum WeightOwner: Sendable {
   case mapped(TensorElements)

@@ -29,20 +29,23 @@ static bool processor_supports(ckernels_variant variant) {
   if ((c & leaf1) != leaf1) return false;
   const uint64_t xcr0 = read_xcr0();
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  const unsigned avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+  const bool has_avx2 = (b & bit_AVX2) && (xcr0 & XCR0_AVX) == XCR0_AVX;
+  const bool has_avx512 = has_avx2 && (b & avx512) == avx512 && (xcr0 & XCR0_AVX512) == XCR0_AVX512;
+  const bool has_vnni = has_avx512 && (c & bit_AVX512VNNI);
   switch (variant) {
-    case CKERNELS_AVX2:
-      return (b & bit_AVX2) && (xcr0 & XCR0_AVX) == XCR0_AVX;
-    case CKERNELS_AVX512:
-      return (b & bit_AVX512F) && (xcr0 & XCR0_AVX512) == XCR0_AVX512;
-    default:
-      return true;
+    case CKERNELS_AVX2: return has_avx2;
+    case CKERNELS_AVX512: return has_avx512;
+    case CKERNELS_AVX512_VNNI: return has_vnni;
+    case CKERNELS_AVX512_BF16: return has_vnni && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVX512BF16);
+    default: return true;
   }
 }
 #endif
 
-enum { VARIANT_COUNT = CKERNELS_AVX512 + 1 };
+enum { VARIANT_COUNT = CKERNELS_AVX512_BF16 + 1 };
 
-static const char *const variant_names[VARIANT_COUNT] = {"plain", "avx2", "avx512"};
+static const char *const variant_names[VARIANT_COUNT] = {"plain", "avx2", "avx512", "avx512vnni", "avx512bf16"};
 static const ckernels_operations *tables[VARIANT_COUNT];  // NULL: not supported here
 static ckernels_variant active = CKERNELS_PLAIN;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -52,6 +55,8 @@ static void fill(void) {
 #if CKERNELS_X86
   if (processor_supports(CKERNELS_AVX2)) tables[CKERNELS_AVX2] = &ckernels_avx2_operations;
   if (processor_supports(CKERNELS_AVX512)) tables[CKERNELS_AVX512] = &ckernels_avx512_operations;
+  if (processor_supports(CKERNELS_AVX512_VNNI)) tables[CKERNELS_AVX512_VNNI] = &ckernels_avx512vnni_operations;
+  if (processor_supports(CKERNELS_AVX512_BF16)) tables[CKERNELS_AVX512_BF16] = &ckernels_avx512bf16_operations;
 #endif
   for (int variant = 0; variant < VARIANT_COUNT; variant++)
     if (tables[variant]) active = (ckernels_variant)variant;

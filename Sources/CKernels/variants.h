@@ -15,6 +15,8 @@ extern const ckernels_operations ckernels_plain_operations;
 #if CKERNELS_X86
 extern const ckernels_operations ckernels_avx2_operations;
 extern const ckernels_operations ckernels_avx512_operations;
+extern const ckernels_operations ckernels_avx512vnni_operations;
+extern const ckernels_operations ckernels_avx512bf16_operations;
 #endif
 
 #endif

@@ -31,6 +31,8 @@ public enum CheckpointError: Error, Equatable {
   case unsupportedType(path: FilePath, tensor: String, type: String)
   /// A weight is NaN or infinite.
   case nonFinite(path: FilePath, tensor: String)
+  /// The system refused memory for the weights.
+  case outOfMemory(path: FilePath, bytes: Int)
   /// A file could not be written.
   case unwritable(path: FilePath, reason: String)
 }
@@ -68,6 +70,8 @@ extension CheckpointError: CustomStringConvertible {
       "\(path): tensor \"\(tensor)\" has shape \(actual), expected \(expected)"
     case .unsupportedType(let path, let tensor, let type):
       "\(path): tensor \"\(tensor)\" is of type \(type); weights must be F64, F32, F16 or BF16"
+    case .outOfMemory(let path, let bytes):
+      "\(path): no memory for the weights: the system refused \(bytes) bytes"
     case .nonFinite(let path, let tensor):
       "\(path): tensor \"\(tensor)\" holds NaN or infinite values; the checkpoint is damaged or training diverged"
     case .unwritable(let path, let reason):

@@ -26,7 +26,7 @@ public struct TensorInfo: Sendable, Equatable {
 public struct TensorElements: Sendable {
   private let address: UInt
   private let count: Int
-  private let owner: any AnyObject & Sendable
+  fileprivate let owner: any AnyObject & Sendable
 
   /// - Parameters:
   ///   - bytes: the elements, valid while `owner` lives.
@@ -42,6 +42,15 @@ public struct TensorElements: Sendable {
     defer { withExtendedLifetime(owner) {} }
     return try body(
       UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: address), count: count))
+  }
+}
+
+extension TensorElements {
+  /// Tells the system that nobody will read the elements for now: pages of a mapped file leave memory, and come back from the
+  /// file where somebody does.
+  public func letGo() {
+    guard owner is MappedFile else { return }
+    withUnsafeBytes { MappedFile.letGo($0) }
   }
 }
 

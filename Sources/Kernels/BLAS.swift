@@ -10,8 +10,8 @@ public enum BLAS {
     return "\(text(openblas_get_config())), kernels for \(text(openblas_get_corename()))"
   }
 
-  /// Tells OpenBLAS to compute on the caller's thread alone. Done once; `Compute` calls it.
-  public static func configure() {
+  /// Tells OpenBLAS to compute on the caller's thread alone. Done once, before the first product.
+  static func configure() {
     _ = singleThreaded
   }
 
@@ -34,38 +34,13 @@ public enum BLAS {
       a.columns == inner && out.rows == a.rows && out.columns == outputs,
       "product [\(a.rows), \(a.columns)] · [\(inner), \(outputs)] does not fit [\(out.rows), \(out.columns)]")
     guard out.rows > 0 && out.columns > 0 else { return }
+    configure()
     cblas_sgemm(
       CblasRowMajor, CblasNoTrans, layout == .asIs ? CblasNoTrans : CblasTrans,
       blasint(out.rows), blasint(out.columns), blasint(inner),
       scale, a.base, leadingDimension(a.rowStride),
       b.base, leadingDimension(b.rowStride),
       addend, out.base, leadingDimension(out.rowStride))
-  }
-
-  /// out [R, O] = a [R, K] · bᵀ + bias, with b [O, K] and bias [O] or nil for none.
-  static func multiply(
-    _ a: MatrixView, _ b: MatrixView, addingBias bias: UnsafePointer<Float>?, into out: MutableMatrixView
-  ) {
-    // OpenBLAS fills the output with zeros before it adds products: filling it with the bias costs the same.
-    if let bias {
-      for row in 0..<out.rows {
-        (out.base + row * out.rowStride).update(from: bias, count: out.columns)
-      }
-    }
-    multiply(a, b, .transposed, addend: bias == nil ? 0 : 1, into: out)
-  }
-
-  /// out [R, O] = a [R, K] · bᵀ with b [O, K], in double precision.
-  static func multiply(_ a: WideMatrix, _ b: WideMatrix, into out: WideMatrix) {
-    precondition(
-      a.columns == b.columns && out.rows == a.rows && out.columns == b.rows,
-      "product [\(a.rows), \(a.columns)] · [\(b.columns), \(b.rows)] does not fit [\(out.rows), \(out.columns)]"
-    )
-    guard out.rows > 0 && out.columns > 0 else { return }
-    cblas_dgemm(
-      CblasRowMajor, CblasNoTrans, CblasTrans, blasint(out.rows), blasint(out.columns), blasint(a.columns),
-      1, a.base, leadingDimension(a.columns), b.base, leadingDimension(b.columns),
-      0, out.base, leadingDimension(out.columns))
   }
 
   /// OpenBLAS wants at least 1, even of an empty matrix.

@@ -8,7 +8,7 @@ extension Compute {
   /// - Parameters:
   ///   - input: pixels [h·w, Cin], row by row.
   ///   - size: h and w.
-  ///   - weight: [Cout, kh·kw·Cin], its columns in the order kernel row, kernel column, channel.
+  ///   - weight: [Cout, kh·kw·Cin] in fp32, its columns in the order kernel row, kernel column, channel.
   ///   - bias: [Cout]; nil for none.
   ///   - kernel: kh and kw.
   ///   - stride: pixels between the starts of two windows.
@@ -16,40 +16,41 @@ extension Compute {
   ///   - out: [h'·w', Cout], with h' and w' from `Extent.afterWindow`.
   ///   - arena: scratch for the unfolded input of a block for each thread.
   public func convolution(
-    _ input: MatrixView, size: Extent, weight: MatrixView, bias: UnsafePointer<Float>?, kernel: Extent,
+    _ input: MatrixView, size: Extent, weight: PackedMatrix, bias: UnsafePointer<Float>?, kernel: Extent,
     stride: Extent, padding: Padding, into out: MutableMatrixView, arena: Arena
   ) {
     let windows = Windows(input, size, kernel, stride, padding, out.rows, "convolution")
     let inner = kernel.count * input.columns
     precondition(
-      weight.columns == inner && weight.rows == out.columns,
+      weight.inner == inner && weight.outputs == out.columns,
       """
       convolution: \(kernel.height)x\(kernel.width) windows of \(input.columns) channels and weight \
-      [\(weight.rows), \(weight.columns)] do not fit \(out.columns) channels
+      [\(weight.outputs), \(weight.inner)] do not fit \(out.columns) channels
       """)
     if windows.isIdentity {
-      linear(input, weight: weight, bias: bias, into: out)
+      linear(input, weight: weight, bias: bias, into: .store(out), arena: arena)
       return
     }
     guard out.rows > 0 && out.columns > 0 else { return }
     let bias = SharedVector(bias)
     let pool = 2 * out.rows * out.columns * inner >= Cost.ofSplitting ? pool : nil
     let threads = pool?.threadCount ?? 1
-    // As many pixels as fit a block, but enough to make packing the weight again worth while, and two pieces of work for each
-    // thread at least.
+    // As many pixels as fit a block, but enough to pay for reading the weight again, and two pieces of work for each thread at
+    // least.
     let blocks = max(
       ceilingOfQuotient(out.rows, max(128, Compute.unfoldedBlock / max(1, inner))),
       threads > 1 ? min(out.rows, 2 * threads) : 1)
     let blockRows = ceilingOfQuotient(out.rows, blocks)
 
     arena.scope {
-      let scratch = arena.matrix(rows: threads * blockRows, columns: inner)
+      let scratch = arena.spacedMatrix(rows: threads * blockRows, columns: inner)
       let run = { @Sendable (block: Int, lane: Int) in
         let start = min(out.rows, block * blockRows)
         let pixels = start..<min(out.rows, start + blockRows)
         let unfolded = scratch[lane * blockRows..<lane * blockRows + pixels.count, 0..<inner]
         windows.unfold(input, pixels, into: unfolded)
-        BLAS.multiply(unfolded.view, weight, addingBias: bias.base, into: out[pixels, 0..<out.columns])
+        Compute().linear(
+          ProductRows(unfolded.view), weight: weight, bias: bias.base, into: .store(out[pixels, 0..<out.columns]))
       }
       if let pool {
         pool.forEachLane(blocks, run)

@@ -1,124 +1,105 @@
 import CKernels
 
+/// Where the results of a product go.
+public enum ProductOutput: @unchecked Sendable {
+  /// [R, O]
+  case store(MutableMatrixView)
+  /// [R, O], rounded to bfloat16.
+  case storeHalves(HalfMatrixView)
+  /// residual [R, O] += layerScale [O] ⊙ result; nil for a layer scale of 1.
+  ///
+  /// Layer scale: Touvron et al., "Going deeper with Image Transformers", arXiv:2103.17239, section 2.
+  case add(MutableMatrixView, layerScale: UnsafePointer<Float>?)
+
+  fileprivate var shape: (rows: Int, columns: Int) {
+    switch self {
+    case .store(let out), .add(let out, _): (out.rows, out.columns)
+    case .storeHalves(let out): (out.rows, out.columns)
+    }
+  }
+}
+
 extension Compute {
-  /// out = x · weightᵀ + bias: the layout of PyTorch's `Linear`; then an activation, where one is given.
+  /// activation(x · weightᵀ + bias): PyTorch's `Linear`.
+  ///
+  /// A result depends on its own row of x, and in its last bits on the variant of the kernels: not on other rows, nor on the
+  /// number of threads.
   /// - Parameters:
-  ///   - x: [R, K].
+  ///   - x: [R, K], of the weight's precision.
   ///   - weight: [O, K].
   ///   - bias: [O]; nil for none.
   ///   - activation: applied to each element of the result; nil for none.
   ///   - out: [R, O].
   public func linear(
-    _ x: MatrixView, weight: MatrixView, bias: UnsafePointer<Float>?, activation: Activation? = nil,
-    into out: MutableMatrixView
-  ) {
-    checkLinear(x, weight, out, "linear")
-    let bias = SharedVector(bias)
-    splitProduct(x, weight) { rows, columns in
-      let (x, weight, block) = (x.rowBlock(rows), weight.rowBlock(columns), out[rows, columns])
-      if let activation {
-        BLAS.multiply(x, weight, .transposed, into: block)
-        activation.apply(to: block, bias: bias.from(columns.lowerBound))
-      } else {
-        BLAS.multiply(x, weight, addingBias: bias.from(columns.lowerBound), into: block)
-      }
-    }
-  }
-
-  /// `linear` without an activation, its sums in double precision and rounded once.
-  ///
-  /// Meant for the projection of patches. In a flat patch the terms of a sum are large and cancel, so that a sum in
-  /// float32 is off by many units in the last place; such tokens are the ones whose errors the blocks then amplify.
-  /// In a ViT this is the smallest of the products, 1 to 2 % of the work.
-  /// - Parameters:
-  ///   - x: [R, K].
-  ///   - weight: [O, K].
-  ///   - bias: [O]; nil for none.
-  ///   - out: [R, O].
-  ///   - arena: scratch for the three matrices as doubles.
-  public func linearInDouble(
-    _ x: MatrixView, weight: MatrixView, bias: UnsafePointer<Float>?, into out: MutableMatrixView,
-    arena: Arena
-  ) {
-    checkLinear(x, weight, out, "linearInDouble")
-    let bias = SharedVector(bias)
-    arena.scope {
-      let wideWeight = WideMatrix(weight.rows, weight.columns, arena)
-      let (wideX, wideOut) = (WideMatrix(x.rows, x.columns, arena), WideMatrix(out.rows, out.columns, arena))
-      split(weight.rows, work: weight.rows * weight.columns) { rows in
-        wideWeight.block(rows).widen(weight.rowBlock(rows))
-      }
-      split(x.rows, work: 2 * x.rows * weight.rows * x.columns) { rows in
-        let (input, output) = (wideX.block(rows), wideOut.block(rows))
-        input.widen(x.rowBlock(rows))
-        BLAS.multiply(input, wideWeight, into: output)
-        output.narrow(addingBias: bias.base, into: out[rows, 0..<out.columns])
-      }
-    }
-  }
-
-  /// residual += layerScale ⊙ (x · weightᵀ + bias): the end of each branch of a block.
-  ///
-  /// Layer scale: Touvron et al., "Going deeper with Image Transformers", arXiv:2103.17239, section 2.
-  /// - Parameters:
-  ///   - x: [R, K].
-  ///   - weight: [D, K].
-  ///   - bias: [D]; nil for none.
-  ///   - layerScale: [D]; nil for 1.
-  ///   - residual: [R, D].
-  ///   - arena: scratch for [R, D], used with a layer scale only.
-  public func linearResidual(
-    _ x: MatrixView, weight: MatrixView, bias: UnsafePointer<Float>?, layerScale: UnsafePointer<Float>?,
-    into residual: MutableMatrixView, arena: Arena
-  ) {
-    checkLinear(x, weight, residual, "linearResidual")
-    let (bias, layerScale) = (SharedVector(bias), SharedVector(layerScale))
-    guard layerScale.base != nil else {
-      splitProduct(x, weight) { rows, columns in
-        let block = residual[rows, columns]
-        BLAS.multiply(x.rowBlock(rows), weight.rowBlock(columns), .transposed, addend: 1, into: block)
-        guard let bias = bias.from(columns.lowerBound) else { return }
-        Operations.active.add_bias(block.base, block.rowStride, block.rows, block.columns, bias)
-      }
-      return
-    }
-    arena.scope {
-      let scratch = arena.matrix(rows: residual.rows, columns: residual.columns)
-      splitProduct(x, weight) { rows, columns in
-        let (branch, block) = (scratch[rows, columns], residual[rows, columns])
-        BLAS.multiply(x.rowBlock(rows), weight.rowBlock(columns), .transposed, into: branch)
-        Operations.active.add_residual(
-          block.base, block.rowStride, branch.base, branch.rowStride, block.rows, block.columns,
-          layerScale.from(columns.lowerBound), bias.from(columns.lowerBound))
-      }
-    }
-  }
-
-  /// Splits the product of x [R, K] and weight [O, K] over the threads: calls `body` with ranges of rows and
-  /// columns that together make R × O.
-  ///
-  /// The longer side is split, because each thread repacks the operand that belongs to the other side.
-  private func splitProduct(
-    _ x: MatrixView, _ weight: MatrixView,
-    _ body: @Sendable (_ rows: Range<Int>, _ columns: Range<Int>) -> Void
-  ) {
-    guard x.rows > 0 && weight.rows > 0 else { return }
-    let work = 2 * x.rows * weight.rows * x.columns
-    if x.rows > weight.rows {
-      split(x.rows, work: work) { rows in body(rows, 0..<weight.rows) }
-    } else {
-      split(weight.rows, work: work) { columns in body(0..<x.rows, columns) }
-    }
-  }
-
-  private func checkLinear(
-    _ x: MatrixView, _ weight: MatrixView, _ out: MutableMatrixView, _ operation: StaticString
+    _ x: ProductRows, weight: PackedMatrix, bias: UnsafePointer<Float>? = nil, activation: Activation? = nil,
+    into out: ProductOutput
   ) {
     precondition(
-      x.columns == weight.columns && out.rows == x.rows && out.columns == weight.rows,
+      x.columns == weight.inner && out.shape == (x.rows, weight.outputs),
       """
-      \(operation): x [\(x.rows), \(x.columns)] and weight [\(weight.rows), \(weight.columns)] \
-      do not fit [\(out.rows), \(out.columns)]
+      linear: x [\(x.rows), \(x.columns)] and weight [\(weight.outputs), \(weight.inner)] \
+      do not fit [\(out.shape.rows), \(out.shape.columns)]
       """)
+    precondition(
+      x.precision == weight.precision, "linear: rows of \(x.precision) and weights of \(weight.precision)")
+    guard let weights = weight.panels else { preconditionFailure("linear: the weights were not read") }
+    let kernel = weight.precision.kernel
+    let product = Product(x, weight, weights, bias, activation, out)
+    let panels = kernel.panelCount(outputs: weight.outputs)
+    split(panels, work: 2 * x.rows * weight.outputs * weight.inner) { panels in
+      var part = product.panels(panels, kernel: kernel, of: weight)
+      kernel.multiply(&part)
+    }
+  }
+
+  /// As above, with x made into rows of the weight's precision first.
+  public func linear(
+    _ x: MatrixView, weight: PackedMatrix, bias: UnsafePointer<Float>? = nil, activation: Activation? = nil,
+    into out: ProductOutput, arena: Arena
+  ) {
+    arena.scope {
+      linear(rows(x, for: weight.precision, arena: arena), weight: weight, bias: bias, activation: activation, into: out)
+    }
+  }
+}
+
+/// A product as C sees it.
+struct Product: @unchecked Sendable {
+  private let whole: ckernels_product
+
+  init(
+    _ x: ProductRows, _ weight: PackedMatrix, _ panels: UnsafeRawPointer, _ bias: UnsafePointer<Float>?,
+    _ activation: Activation?, _ out: ProductOutput
+  ) {
+    let (target, stride, store, gamma) =
+      switch out {
+      case .store(let out): (UnsafeMutableRawPointer(out.base), out.rowStride, CKERNELS_STORE_FLOAT32, nil)
+      case .storeHalves(let out):
+        (UnsafeMutableRawPointer(out.base), out.rowStride, CKERNELS_STORE_BFLOAT16, nil)
+      case .add(let out, let layerScale):
+        (UnsafeMutableRawPointer(out.base), out.rowStride, CKERNELS_ADD_FLOAT32, layerScale)
+      }
+        as (UnsafeMutableRawPointer, Int, ckernels_store, UnsafePointer<Float>?)
+    whole = ckernels_product(
+      rows: x.rows, inner: x.columns, outputs: weight.outputs, x: x.base, x_stride: x.rowStride,
+      factors: x.factors, zero_points: x.zeroPoints, panels: panels,
+      scales: weight.scales.map { UnsafePointer($0) }, sums: weight.sums.map { UnsafePointer($0) }, bias: bias,
+      activation: activation?.cActivation ?? CKERNELS_IDENTITY, gamma: gamma, out: target, out_stride: stride,
+      store: store)
+  }
+
+  /// The product of some of the weight's panels.
+  func panels(_ panels: Range<Int>, kernel: ckernels_product_kernel, of weight: PackedMatrix) -> ckernels_product {
+    let first = panels.lowerBound * kernel.layout.width
+    let elementBytes = whole.store == CKERNELS_STORE_BFLOAT16 ? 2 : 4
+    var part = whole
+    part.outputs = min(weight.outputs, panels.upperBound * kernel.layout.width) - first
+    part.panels += panels.lowerBound * kernel.panelBytes(inner: weight.inner)
+    part.scales = whole.scales.map { $0 + first }
+    part.sums = whole.sums.map { $0 + first }
+    part.bias = whole.bias.map { $0 + first }
+    part.gamma = whole.gamma.map { $0 + first }
+    part.out += first * elementBytes
+    return part
   }
 }

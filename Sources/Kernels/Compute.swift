@@ -10,8 +10,10 @@ public struct Compute: Sendable {
   /// - Parameter pool: the threads to split each operation over; nil computes on the caller's thread.
   public init(pool: ThreadPool? = nil) {
     self.pool = pool
-    BLAS.configure()
   }
+
+  /// Threads that work on an operation.
+  public var threadCount: Int { pool?.threadCount ?? 1 }
 
   /// Layer normalisation of each row, then an affine map.
   ///
@@ -95,14 +97,43 @@ public struct Compute: Sendable {
       body(0..<count)
       return
     }
-    // Whole vectors, and whole tiles of the matrix product, stay together.
-    let grain = 16
-    let grains = (count + grain - 1) / grain
-    let parts = min(pool.threadCount, grains)
-    pool.forEach(parts) { part in
-      let start = grains * part / parts * grain
-      let end = min(count, grains * (part + 1) / parts * grain)
-      body(start..<end)
+    let parts = min(pool.threadCount, count)
+    pool.forEach(parts) { part in body(count * part / parts..<count * (part + 1) / parts) }
+  }
+
+  /// Rows that go through the layers of a block together: what is made of them on the way stays in cache, and the weights are
+  /// read often enough to pay for reading them.
+  static let rowBlock = 224
+
+  /// Calls `body` with blocks of rows that together make 0..<`rows`, all threads at work at the same time. Operations inside run
+  /// on the thread that calls them.
+  /// - Parameters:
+  ///   - arenas: scratch memory, one for each thread; `body` receives the one of its thread, in a scope.
+  public func forEachRowBlock(
+    _ rows: Int, arenas: Arenas, _ body: @Sendable (_ rows: Range<Int>, _ arena: Arena) -> Void
+  ) {
+    let threads = pool?.threadCount ?? 1
+    let blocks = max(1, min(rows, threads * ceilingOfQuotient(rows, threads * Compute.rowBlock)))
+    @Sendable func run(_ block: Int, _ lane: Int) {
+      let arena = arenas[lane]
+      arena.scope { body(rows * block / blocks..<rows * (block + 1) / blocks, arena) }
+    }
+    if let pool {
+      pool.forEachLane(blocks, run)
+    } else {
+      for block in 0..<blocks { run(block, 0) }
     }
   }
+}
+
+/// An arena for each thread of a pool.
+public final class Arenas: @unchecked Sendable {
+  private let arenas: [Arena]
+
+  public init(threads: Int) {
+    arenas = (0..<max(1, threads)).map { _ in Arena() }
+  }
+
+  /// The arena of the thread of that number, for that thread alone.
+  public subscript(lane: Int) -> Arena { arenas[lane] }
 }

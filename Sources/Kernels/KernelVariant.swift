@@ -12,8 +12,12 @@ public enum KernelVariant: String, CaseIterable, Sendable {
   case plain
   /// AVX2, FMA and F16C.
   case avx2
-  /// AVX-512F.
+  /// AVX-512 F, BW, DQ and VL.
   case avx512
+  /// And VNNI: products of 8-bit integers.
+  case avx512vnni
+  /// And BF16: products of bfloat16.
+  case avx512bf16
 
   /// Environment variable that forces a variant.
   static let environmentVariable = "VITRINE_KERNELS"
@@ -26,6 +30,8 @@ public enum KernelVariant: String, CaseIterable, Sendable {
   /// The variant in use: what `VITRINE_KERNELS` asked for at start, else the fastest available.
   public static var active: KernelVariant {
     switch ckernels_active_variant() {
+    case CKERNELS_AVX512_BF16: .avx512bf16
+    case CKERNELS_AVX512_VNNI: .avx512vnni
     case CKERNELS_AVX512: .avx512
     case CKERNELS_AVX2: .avx2
     default: .plain
@@ -56,6 +62,8 @@ public enum KernelVariant: String, CaseIterable, Sendable {
     case .plain: CKERNELS_PLAIN
     case .avx2: CKERNELS_AVX2
     case .avx512: CKERNELS_AVX512
+    case .avx512vnni: CKERNELS_AVX512_VNNI
+    case .avx512bf16: CKERNELS_AVX512_BF16
     }
   }
 }

@@ -106,7 +106,7 @@ private func checkShape(rows: Int, columns: Int, rowStride: Int) {
     "no matrix has \(rows) rows, \(columns) columns and a row stride of \(rowStride)")
 }
 
-private func checkBlock(_ rows: Range<Int>, _ columns: Range<Int>, of shape: (rows: Int, columns: Int)) {
+func checkBlock(_ rows: Range<Int>, _ columns: Range<Int>, of shape: (rows: Int, columns: Int)) {
   precondition(
     rows.lowerBound >= 0 && rows.upperBound <= shape.rows
       && columns.lowerBound >= 0 && columns.upperBound <= shape.columns,

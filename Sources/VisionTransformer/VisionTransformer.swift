@@ -1,5 +1,6 @@
 import Checkpoints
 import Images
+import Kernels
 import SystemPackage
 
 /// A trained Vision Transformer: architecture, weights, preprocessing and labels of one checkpoint.
@@ -22,6 +23,8 @@ public final class VisionTransformer: Sendable {
   /// Whether the model cannot be run, because its weights were not read.
   public let describesOnly: Bool
   private let configurationFiles: [FilePath]
+  /// Of the matrix products.
+  public let precision: Precision
   let parameters: Parameters
   /// Position embeddings of the patches for `grid`: [grid.height * grid.width, D].
   let patchPositions: [Float]
@@ -32,6 +35,10 @@ public final class VisionTransformer: Sendable {
     public var architecture: String?
     /// Changes to the checkpoint's preprocessing.
     public var transform = TransformOverrides()
+    /// What the numbers of the matrix products are.
+    public var precision = Precision.fp32
+    /// Threads that read and pack the weights.
+    public var threads = CPU.usableCores
     /// Opens the model to be looked at, not to be run: no weight is read or converted.
     public var describesOnly = false
     /// Where the classes' names come from.
@@ -47,17 +54,20 @@ public final class VisionTransformer: Sendable {
 
     public init(
       architecture: String? = nil, transform: TransformOverrides = TransformOverrides(),
-      describesOnly: Bool = false, labels: LabelSource = .checkpoint
+      precision: Precision = .fp32, threads: Int = CPU.usableCores, describesOnly: Bool = false,
+      labels: LabelSource = .checkpoint
     ) {
       self.architecture = architecture
       self.transform = transform
+      self.precision = precision
+      self.threads = threads
       self.describesOnly = describesOnly
       self.labels = labels
     }
   }
 
-  /// Opens a model: reads the architecture, checks every tensor's type and shape, maps the weights. Weights that can be used where
-  /// they lie are not read yet: `checkWeights` does that.
+  /// Opens a model: reads the architecture, checks every tensor's type and shape, reads the weights and packs them for the
+  /// products of the precision. The files are not needed afterwards.
   /// - Throws: `CheckpointError`, `ModelError` or `TransformConfigurationError` with the path and the tensor or field.
   public init(_ checkpoint: Checkpoint, options: Options = Options()) throws {
     let tensors = try NamedTensors(checkpoint.container, path: checkpoint.path)
@@ -89,8 +99,20 @@ public final class VisionTransformer: Sendable {
     self.grid = grid
     configurationFiles = [checkpoint.configurationPath, checkpoint.preprocessorConfigurationPath]
     describesOnly = options.describesOnly
+    precision = options.precision
+    switch options.labels {
+    case .none: labels = nil
+    case .file(let file):
+      guard configuration.numClasses > 0 else { throw ModelError.noHead(path: checkpoint.path) }
+      labels = try Labels.read(file, numClasses: configuration.numClasses)
+    case .checkpoint:
+      labels = try Labels.of(
+        checkpoint.configuration, path: checkpoint.configurationPath, numClasses: configuration.numClasses)
+    }
     let parameters = try Parameters(
-      tensors, configuration: configuration, describesOnly: options.describesOnly)
+      tensors, configuration: configuration, precision: options.precision,
+      pool: options.describesOnly ? nil : ThreadPool(threadCount: max(1, options.threads)),
+      describesOnly: options.describesOnly)
     self.parameters = parameters
     patchPositions =
       switch configuration.positions {
@@ -101,20 +123,7 @@ public final class VisionTransformer: Sendable {
       case .sinCos2D: PositionEmbedding.sinCos2D(dim: configuration.embedDim, grid: grid)
       case .none: []
       }
-    switch options.labels {
-    case .none: labels = nil
-    case .file(let file):
-      guard configuration.numClasses > 0 else { throw ModelError.noHead(path: checkpoint.path) }
-      labels = try Labels.read(file, numClasses: configuration.numClasses)
-    case .checkpoint:
-      labels = try Labels.of(
-        checkpoint.configuration, path: checkpoint.configurationPath, numClasses: configuration.numClasses)
-    }
   }
-
-  /// Reads every weight once, before results are made of them.
-  /// - Throws: `CheckpointError.nonFinite` where one is NaN or infinite.
-  public func checkWeights() throws(CheckpointError) { try parameters.checkFinite() }
 
   /// What the architecture is called: timm's name, or transformers' model type; where neither is known, the architecture of timm that the
   /// tensors are like.

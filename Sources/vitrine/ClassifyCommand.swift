@@ -72,9 +72,8 @@ struct Classify: ParsableCommand {
     let terminal = Terminal(quiet: options.quiet, printsResults: outputFile == nil)
     let cancellation = Signals.install()
     let model = try self.model.load(
-      labels: labels.map { .file($0.path) } ?? .checkpoint, terminal: terminal)
+      labels: labels.map { .file($0.path) } ?? .checkpoint, run: options, terminal: terminal)
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
-    try model.checkWeights()
 
     try self.model.checkOutputs([outputFile, logits?.path], model, inputs: options.paths)
     let (format, names) = (resultFormat, model.labels)

@@ -21,12 +21,15 @@ struct ModelOptions: ParsableArguments {
   var preprocessing: PreprocessingOptions
 
   /// Opens the checkpoint and loads the model; what had to be assumed goes to the terminal.
+  /// - Parameters:
+  ///   - run: how it will be run; nil where it will not, and no weight is read.
   func load(
-    labels: VisionTransformer.Options.LabelSource = .none, terminal: Terminal
+    labels: VisionTransformer.Options.LabelSource = .none, run: RunOptions?, terminal: Terminal
   ) throws -> VisionTransformer {
     try KernelVariant.validateEnvironment()
     let options = VisionTransformer.Options(
-      architecture: architecture.architecture, transform: preprocessing.overrides, labels: labels)
+      architecture: architecture.architecture, transform: preprocessing.overrides, precision: run?.precision ?? .fp32,
+      threads: run?.threadCount ?? 1, describesOnly: run == nil, labels: labels)
     let model = try VisionTransformer(Checkpoint(self.model.path), options: options)
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
     return model

@@ -17,7 +17,7 @@ struct Preprocess: ParsableCommand {
   var output: FileArgument
 
   func run() throws {
-    let model = try self.model.load(terminal: Terminal(quiet: false))
+    let model = try self.model.load(run: nil, terminal: Terminal(quiet: false))
     try self.model.checkOutputs([output.path], model, inputs: [image])
     let tensor: [Float]
     do {

@@ -15,7 +15,9 @@ struct RunOptions: ParsableArguments {
     name: .long, help: "The paths on standard input are separated by NUL bytes, as find -print0 writes them.")
   var null = false
 
-  @Option(name: .long, help: "Arithmetic of the network.")
+  @Option(
+    name: .long,
+    help: "Numbers of the matrix products; int8 rounds a float checkpoint's weights as it is opened.")
   var precision = Precision.fp32
 
   @Option(name: .long, help: ArgumentHelp("Images that go through the network together.", valueName: "N"))
@@ -28,11 +30,6 @@ struct RunOptions: ParsableArguments {
 
   @Flag(name: .long, help: "No progress bar, notes or summary; warnings and errors are still shown.")
   var quiet = false
-
-  /// What the network can compute in.
-  enum Precision: String, ExpressibleByArgument, CaseIterable {
-    case fp32
-  }
 
   func validate() throws {
     guard (1...1024).contains(batchSize) else { throw ValidationError("--batch-size must be from 1 to 1024") }
@@ -51,7 +48,11 @@ struct RunOptions: ParsableArguments {
   /// Whether all inputs are named on the command line, so that they can be walked twice, to count them, and ahead of time.
   var areFiles: Bool { !paths.contains { $0.path == "-" } }
 
+  var threadCount: Int { threads ?? CPU.usableCores }
+
   func pipelineOptions(_ decoding: DecodingOptions) -> InferencePipeline.Options {
-    InferencePipeline.Options(threads: threads ?? CPU.usableCores, batchSize: batchSize, decoding: decoding)
+    InferencePipeline.Options(threads: threadCount, batchSize: batchSize, decoding: decoding)
   }
 }
+
+extension Precision: ExpressibleByArgument {}

@@ -35,7 +35,6 @@ struct ModelParts {
     try folder.write(SafetensorsBuilder.file(tensors), to: "model.safetensors")
     try folder.write(configuration, to: "config.json")
     let model = try VisionTransformer(Checkpoint(folder.path), options: options)
-    try model.checkWeights()
     return model
   }
 

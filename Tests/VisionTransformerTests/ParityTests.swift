@@ -48,7 +48,6 @@ import VisionTransformer
     let size = ImageSize(height: shape[1], width: shape[2])
     let options = VisionTransformer.Options(transform: TransformOverrides(size: size))
     let model = try VisionTransformer(Fixtures.checkpoint(example.name), options: options)
-    try model.checkWeights()
     try compare(model, with: Fixtures.tensors(example.expected), compute: Compute())
   }
 

@@ -23,4 +23,19 @@ const ckernels_operations ckernels_plain_operations = {
     .float32_to_float16 = ckernels_plain_float32_to_float16,
     .float32_to_bfloat16 = ckernels_plain_float32_to_bfloat16,
     .all_finite = ckernels_plain_all_finite,
+    .quantize = ckernels_plain_quantize,
+    .round_to_bfloat16 = ckernels_plain_round_to_bfloat16,
+    .exponentials = ckernels_plain_exponentials,
+    .products =
+        {
+            {.element = CKERNELS_FLOAT32,
+             .layout = {.width = CKERNELS_PLAIN_PANEL, .group = 1, .element_bytes = 4},
+             .multiply = ckernels_plain_multiply_floats},
+            {.element = CKERNELS_ROUNDED_FLOAT32,
+             .layout = {.width = CKERNELS_PLAIN_PANEL, .group = 1, .element_bytes = 2},
+             .multiply = ckernels_plain_multiply_rounded},
+            {.element = CKERNELS_UINT8,
+             .layout = {.width = CKERNELS_PLAIN_PANEL, .group = 4, .element_bytes = 1},
+             .multiply = ckernels_plain_multiply_bytes},
+        },
 };

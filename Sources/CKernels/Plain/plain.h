@@ -36,4 +36,17 @@ bool ckernels_plain_float32_to_float16(const float *x, void *out, size_t count);
 bool ckernels_plain_float32_to_bfloat16(const float *x, void *out, size_t count);
 bool ckernels_plain_all_finite(const float *x, size_t count);
 
+/// Outputs of a panel.
+enum { CKERNELS_PLAIN_PANEL = 8 };
+
+void ckernels_plain_multiply_floats(const ckernels_product *product);
+void ckernels_plain_multiply_rounded(const ckernels_product *product);
+void ckernels_plain_multiply_bytes(const ckernels_product *product);
+void ckernels_plain_quantize(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,
+                             void *out, size_t out_stride, float *scales, int32_t *zero_points);
+void ckernels_plain_round_to_bfloat16(const float *x, size_t stride, size_t rows, size_t columns,
+                                      ckernels_element element, void *out, size_t out_stride);
+void ckernels_plain_exponentials(float *x, size_t stride, size_t rows, size_t columns, float scale,
+                                 ckernels_element element, float *reciprocals);
+
 #endif

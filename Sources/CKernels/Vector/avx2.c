@@ -11,11 +11,17 @@
 #include "finite.h"
 #include "gelu.h"
 #include "layer_norm.h"
+#include "products.h"
+#include "quantize.h"
 #include "relu.h"
 #include "rms_norm.h"
 #include "rows.h"
 #include "sigmoid.h"
 #include "softmax.h"
 
-const ckernels_operations ckernels_avx2_operations = CKERNELS_VECTOR_OPERATIONS;
+PRODUCT_KERNEL(multiply_floats, TILE_FLOAT)
+PRODUCT_KERNEL(multiply_rounded, TILE_ROUNDED)
+PRODUCT_KERNEL(multiply_words, TILE_WORDS)
+
+const ckernels_operations ckernels_avx2_operations = CKERNELS_VECTOR_OPERATIONS(FP32_PRODUCT(multiply_floats), ROUNDED_PRODUCT(multiply_rounded), WORDS_PRODUCT(multiply_words));
 #endif

@@ -1,5 +1,8 @@
 /// Body of `gelu` (see CKernels.h) in the words of vector.h.
 
+#ifndef CKERNELS_VECTOR_GELU_H
+#define CKERNELS_VECTOR_GELU_H
+
 #include "activation_rows.h"
 #include "exp.h"
 
@@ -48,3 +51,5 @@ INLINE vfloat gelu_lanes(vfloat x) {
 }
 
 ACTIVATION_ROWS(gelu)
+
+#endif

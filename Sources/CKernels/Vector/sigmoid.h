@@ -1,6 +1,9 @@
 /// Bodies of `silu`, `quick_gelu`, `gelu_tanh` and `hyperbolic_tangent` (see CKernels.h) in the words of
 /// vector.h.
 
+#ifndef CKERNELS_VECTOR_SIGMOID_H
+#define CKERNELS_VECTOR_SIGMOID_H
+
 #include "activation_rows.h"
 #include "exp.h"
 
@@ -72,3 +75,5 @@ INLINE vfloat hyperbolic_tangent_lanes(vfloat x) {
 }
 
 ACTIVATION_ROWS(hyperbolic_tangent)
+
+#endif

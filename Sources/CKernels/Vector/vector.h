@@ -18,6 +18,8 @@
 ///   v_sum, v_largest            over the lanes
 ///   v_nonfinite(seen, v)        `seen`, changed to nonzero if v holds a NaN or an infinity
 ///   v_between(seen, v, a, b)    `seen`, changed to nonzero if v holds a magnitude of at least a and below b
+///   vint                        a vector of LANES int32;  i_load, i_set, i_sub, i_mul, v_from_int
+///   v_to_bytes, v_to_words      integral floats of 0...255 as 8 or 16 bits
 ///   vdouble                     a vector of LANES / 2 doubles;  v_low, v_high: half a vector as doubles
 
 #ifndef CKERNELS_VECTOR_H
@@ -29,8 +31,8 @@
 
 #include "../include/CKernels.h"
 
-/// The table of a translation unit that has included all bodies.
-#define CKERNELS_VECTOR_OPERATIONS                \
+/// The table of a translation unit that has included all bodies; its products in the three precisions.
+#define CKERNELS_VECTOR_OPERATIONS(fp32, bf16, int8) \
   {                                               \
       .layer_norm = layer_norm,                   \
       .rms_norm = rms_norm,                       \
@@ -52,6 +54,10 @@
       .float32_to_float16 = float32_to_float16,   \
       .float32_to_bfloat16 = float32_to_bfloat16, \
       .all_finite = all_finite,                   \
+      .quantize = quantize,                       \
+      .round_to_bfloat16 = round_to_bfloat16,     \
+      .exponentials = exponentials,               \
+      .products = {fp32, bf16, int8},             \
   }
 
 #endif

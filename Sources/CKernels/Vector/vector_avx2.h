@@ -1,5 +1,6 @@
-/// The vector words (see vector.h) in AVX2, FMA and F16C.
+/// The vector words (see vector.h and tile.h) in AVX2, FMA and F16C.
 
+#include "tile.h"
 #include "vector.h"
 
 #define TARGET __attribute__((target("avx2,fma,f16c")))
@@ -114,3 +115,50 @@ INLINE void d_store(double *p, vdouble v) { _mm256_storeu_pd(p, v); }
 INLINE vdouble d_add(vdouble a, vdouble b) { return _mm256_add_pd(a, b); }
 INLINE vdouble d_sub(vdouble a, vdouble b) { return _mm256_sub_pd(a, b); }
 INLINE vdouble d_fma(vdouble a, vdouble b, vdouble c) { return _mm256_fmadd_pd(a, b, c); }
+
+typedef __m256i vint;
+INLINE vint i_set(int32_t x) { return _mm256_set1_epi32(x); }
+INLINE vint i_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+INLINE vint i_load_some(const bool whole, const int32_t *p, size_t n) {
+  return whole ? i_load(p) : _mm256_maskload_epi32(p, lane_mask(n));
+}
+INLINE vint i_sub(vint a, vint b) { return _mm256_sub_epi32(a, b); }
+INLINE vint i_mul(vint a, vint b) { return _mm256_mullo_epi32(a, b); }
+INLINE vfloat v_from_int(vint v) { return _mm256_cvtepi32_ps(v); }
+
+// `out` gets LANES integers of 0...255.
+INLINE __m128i words_of(vfloat v) {
+  const __m256i wide = _mm256_cvtps_epi32(v);
+  return _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+}
+INLINE void v_to_bytes(void *out, vfloat v) {
+  const __m128i words = words_of(v);
+  _mm_storel_epi64((__m128i *)out, _mm_packus_epi16(words, words));
+}
+INLINE void v_to_words(void *out, vfloat v) { _mm_storeu_si128((__m128i *)out, words_of(v)); }
+
+#define TILE_ROWS 6
+
+INLINE vfloat tile_load(const tile_kind kind, const char *p) {
+  switch (kind) {
+    case TILE_ROUNDED: return v_from_bfloat16(p);
+    case TILE_WORDS:
+      return _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p)));
+    default: return v_load((const float *)p);
+  }
+}
+
+INLINE vfloat tile_spread(const tile_kind kind, const char *p) {
+  (void)kind;
+  float group;
+  memcpy(&group, p, sizeof group);
+  return v_set(group);
+}
+
+// Words, not bytes: `vpmaddubsw` would add two products in an int16 that cannot hold them, while a sum of two of
+// `vpmaddwd` is at most 2 * 255 * 127 in an int32. It takes no more instructions.
+INLINE vfloat tile_add_products(const tile_kind kind, vfloat s, vfloat x, vfloat w) {
+  if (kind != TILE_WORDS) return v_fma(x, w, s);
+  const __m256i products = _mm256_madd_epi16(_mm256_castps_si256(x), _mm256_castps_si256(w));
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(s), products));
+}

@@ -1,9 +1,15 @@
-/// The vector words (see vector.h) in AVX-512F.
+/// The vector words (see vector.h and tile.h) in AVX-512 F, BW, DQ and VL, and what a translation unit adds.
 
+#include "tile.h"
 #include "vector.h"
 
-#define TARGET __attribute__((target("avx512f")))
-#define INLINE static inline __attribute__((always_inline, target("avx512f")))
+/// What a translation unit needs beyond what every processor with AVX-512 but the first (Knights Landing) has.
+#ifndef AVX512_EXTENSIONS
+#define AVX512_EXTENSIONS
+#endif
+#define AVX512_FEATURES "avx512f,avx512bw,avx512dq,avx512vl" AVX512_EXTENSIONS
+#define TARGET __attribute__((target(AVX512_FEATURES)))
+#define INLINE static inline __attribute__((always_inline, target(AVX512_FEATURES)))
 
 enum { LANES = 16 };
 typedef __m512 vfloat;
@@ -92,3 +98,54 @@ INLINE void d_store(double *p, vdouble v) { _mm512_storeu_pd(p, v); }
 INLINE vdouble d_add(vdouble a, vdouble b) { return _mm512_add_pd(a, b); }
 INLINE vdouble d_sub(vdouble a, vdouble b) { return _mm512_sub_pd(a, b); }
 INLINE vdouble d_fma(vdouble a, vdouble b, vdouble c) { return _mm512_fmadd_pd(a, b, c); }
+
+typedef __m512i vint;
+INLINE vint i_set(int32_t x) { return _mm512_set1_epi32(x); }
+INLINE vint i_load(const void *p) { return _mm512_loadu_si512(p); }
+INLINE vint i_load_some(const bool whole, const int32_t *p, size_t n) {
+  return whole ? i_load(p) : _mm512_maskz_loadu_epi32(lane_mask(n), p);
+}
+INLINE vint i_sub(vint a, vint b) { return _mm512_sub_epi32(a, b); }
+INLINE vint i_mul(vint a, vint b) { return _mm512_mullo_epi32(a, b); }
+INLINE vfloat v_from_int(vint v) { return _mm512_cvtepi32_ps(v); }
+
+// `out` gets LANES integers of 0...255.
+INLINE void v_to_bytes(void *out, vfloat v) {
+  _mm_storeu_si128((__m128i *)out, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+INLINE void v_to_words(void *out, vfloat v) {
+  _mm256_storeu_si256((__m256i *)out, _mm512_cvtusepi32_epi16(_mm512_cvtps_epi32(v)));
+}
+
+#define TILE_ROWS 14
+
+INLINE vfloat tile_load(const tile_kind kind, const char *p) {
+  switch (kind) {
+    case TILE_ROUNDED: return v_from_bfloat16(p);
+    case TILE_WORDS:
+      return _mm512_castsi512_ps(_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)p)));
+    default: return v_load((const float *)p);
+  }
+}
+
+INLINE vfloat tile_spread(const tile_kind kind, const char *p) {
+  (void)kind;
+  float group;
+  memcpy(&group, p, sizeof group);
+  return v_set(group);
+}
+
+INLINE vfloat tile_add_products(const tile_kind kind, vfloat s, vfloat x, vfloat w) {
+  const vint xi = _mm512_castps_si512(x), wi = _mm512_castps_si512(w), si = _mm512_castps_si512(s);
+  (void)xi, (void)wi, (void)si;
+  switch (kind) {
+    case TILE_WORDS: return _mm512_castsi512_ps(_mm512_add_epi32(si, _mm512_madd_epi16(xi, wi)));
+#ifdef AVX512_HAS_VNNI
+    case TILE_BYTES: return _mm512_castsi512_ps(_mm512_dpbusd_epi32(si, xi, wi));
+#endif
+#ifdef AVX512_HAS_BF16
+    case TILE_BFLOAT16: return _mm512_dpbf16_ps(s, (__m512bh)xi, (__m512bh)wi);
+#endif
+    default: return v_fma(x, w, s);
+  }
+}

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CKernelsProducts.h"
+
 #ifdef __clang__
 #pragma clang assume_nonnull begin
 #else
@@ -21,7 +23,9 @@
 typedef enum {
   CKERNELS_PLAIN = 0,   ///< C without intrinsics: slow, always there, defines what is right
   CKERNELS_AVX2 = 1,    ///< AVX2, FMA and F16C: 8 lanes
-  CKERNELS_AVX512 = 2,  ///< AVX-512F: 16 lanes, masked tails
+  CKERNELS_AVX512 = 2,  ///< AVX-512 F, BW, DQ and VL: 16 lanes, masked tails
+  CKERNELS_AVX512_VNNI = 3,  ///< and VNNI: products of 8-bit integers
+  CKERNELS_AVX512_BF16 = 4,  ///< and BF16: products of bfloat16
 } ckernels_variant;
 
 /// The operations of one variant.
@@ -99,13 +103,33 @@ typedef struct {
 
   /// Whether none of the values is NaN or infinite (true for none at all).
   bool (*all_finite)(const float *x, size_t count);
+
+  /// 8-bit levels of each row: x[r, :] is about scales[r] * (out[r, :] - zero_points[r]), levels 0...255 over the
+  /// range of the row and 0. A row that holds a NaN or an infinity gets a scale of NaN. x [R, D]; out [R, D] of
+  /// uint8 or uint16, filled up with 0 to a multiple of 4 bytes; out_stride in bytes; scales, zero_points [R].
+  void (*quantize)(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,
+                   void *out, size_t out_stride, float *scales, int32_t *zero_points);
+
+  /// Each value rounded to bfloat16. x [R, D]; out [R, D] of bfloat16, filled up with 0 to a multiple of 4 bytes,
+  /// or of float32 with such values; out_stride in bytes.
+  void (*round_to_bfloat16)(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,
+                            void *out, size_t out_stride);
+
+  /// x[r, :] = exp(scale * (x[r, :] - max)), reciprocals[r] = 1 / their sum: `softmax` without its last
+  /// product. x [R, D], in place as float32 or as bfloat16 from the start of the row, filled up with 0 to a
+  /// multiple of 4 bytes.
+  void (*exponentials)(float *x, size_t stride, size_t rows, size_t columns, float scale,
+                       ckernels_element element, float *reciprocals);
+
+  /// By precision.
+  ckernels_product_kernel products[CKERNELS_PRECISIONS];
 } ckernels_operations;
 
 /// The operations of a variant, or NULL where the build, the processor or the operating system lacks it.
 const ckernels_operations *_Nullable ckernels_operations_of(ckernels_variant variant);
 
-/// The variant in use: the one that the environment variable VITRINE_KERNELS names (plain, avx2, avx512) if
-/// it is supported, else the best supported one. Settled at the first call; later changes of the environment
+/// The variant in use: the one that the environment variable VITRINE_KERNELS names (plain, avx2, avx512,
+/// avx512vnni, avx512bf16) if it is supported, else the best supported one. Settled at the first call; later changes of the environment
 /// are not seen.
 ckernels_variant ckernels_active_variant(void);
 

@@ -58,4 +58,15 @@ public final class MappedFile: Sendable {
     return UnsafeRawBufferPointer(
       start: UnsafeRawPointer(bitPattern: address + UInt(range.lowerBound)), count: range.count)
   }
+
+  /// Takes the whole pages within the bytes out of memory.
+  static func letGo(_ bytes: UnsafeRawBufferPointer) {
+    let page = sysconf(CInt(_SC_PAGESIZE))
+    guard let start = bytes.baseAddress, page > 0 else { return }
+    let address = Int(bitPattern: start)
+    let first = (address + page - 1) / page * page
+    let end = (address + bytes.count) / page * page
+    guard first < end else { return }
+    madvise(UnsafeMutableRawPointer(bitPattern: first), end - first, MADV_DONTNEED)
+  }
 }

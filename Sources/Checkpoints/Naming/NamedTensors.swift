@@ -19,7 +19,8 @@ public struct NamedTensors: Sendable {
   private let kinds: Set<String>
   /// By timm's name: a tensor that is missing although others that belong to it are there.
   private let incomplete: [String: String]
-  private let path: FilePath
+  /// The checkpoint's path.
+  public let path: FilePath
 
   /// Recognises the naming scheme: the one that leaves fewest of the file's tensors without a place.
   /// - Throws: `CheckpointError.unknownNaming` where none has a place for a patch embedding and blocks.

@@ -31,18 +31,14 @@ extension VisionTransformer {
 
 extension Parameters.Linear {
   /// Elements of the weight: multiplications for each row of the input.
-  fileprivate var size: Double { Double(weight.rows * weight.columns) }
-}
-
-extension Parameters.StackedLinear {
-  fileprivate var size: Double { parts.reduce(0) { $0 + $1.size } }
+  fileprivate var size: Double { Double(weight.outputs * weight.inner) }
 }
 
 extension ResNetParameters {
   /// Multiplications of all convolutions for one image.
   fileprivate func products(of image: Extent) -> Double {
     func products(_ layer: Convolution, _ size: Extent) -> Double {
-      Double(layer.outputSize(of: size).count * layer.weight.rows * layer.weight.columns)
+      Double(layer.outputSize(of: size).count * layer.weight.outputs * layer.weight.inner)
     }
     var total = products(stem, image)
     let root = stem.outputSize(of: image)

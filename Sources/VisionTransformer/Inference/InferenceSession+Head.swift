@@ -40,8 +40,8 @@ extension InferenceSession {
   /// tanh(representation layer), where there is one.
   private func represented(_ x: MatrixView) -> MatrixView {
     guard let layer = model.parameters.representation else { return x }
-    let result = arena.matrix(rows: x.rows, columns: layer.weight.rows)
-    compute.linear(x, weight: layer.weight, bias: layer.bias?.base, activation: .tanh, into: result)
+    let result = arena.matrix(rows: x.rows, columns: layer.weight.outputs)
+    linear(x, layer, activation: .tanh, into: .store(result))
     return result.view
   }
 
@@ -52,26 +52,22 @@ extension InferenceSession {
     let dim = tokens.columns
     arena.scope {
       let queries = arena.matrix(rows: pool.latent.rows, columns: dim)
-      compute.linear(pool.latent, weight: pool.query.weight, bias: pool.query.bias?.base, into: queries)
+      linear(pool.latent, pool.query, into: .store(queries))
       let keyValues = arena.matrix(rows: tokens.rows, columns: 2 * dim)
-      linear(tokens, pool.keyValue, activation: nil, into: keyValues)
+      linear(tokens, pool.keyValue, into: .store(keyValues))
       let attended = arena.matrix(rows: queries.rows, columns: dim)
       compute.attention(
-        queries: queries.view, keys: keyValues[0..<tokens.rows, 0..<dim].view,
-        values: keyValues[0..<tokens.rows, dim..<2 * dim].view, numHeads: model.configuration.numHeads,
-        into: attended, probabilities: nil, arena: arena)
-      let first = attended[0..<1, 0..<dim]
-      compute.linear(
-        first.view, weight: pool.projection.weight, bias: pool.projection.bias?.base, into: feature)
+        .floats(
+          queries: queries.view, keys: keyValues[0..<tokens.rows, 0..<dim].view,
+          values: keyValues[0..<tokens.rows, dim..<2 * dim].view),
+        numHeads: model.configuration.numHeads, into: .floats(attended), arena: arena)
+      linear(attended[0..<1, 0..<dim].view, pool.projection, into: .store(feature))
       let normed = arena.matrix(rows: 1, columns: dim)
       normalize(feature.view, pool.norm, into: normed)
-      let hidden = arena.matrix(rows: 1, columns: pool.fc1.weight.rows)
-      compute.linear(
-        normed.view, weight: pool.fc1.weight, bias: pool.fc1.bias?.base,
-        activation: model.configuration.activation.function, into: hidden)
-      compute.linearResidual(
-        hidden.view, weight: pool.fc2.weight, bias: pool.fc2.bias?.base, layerScale: nil, into: feature,
-        arena: arena)
+      let hidden = arena.matrix(rows: 1, columns: pool.fc1.weight.outputs)
+      linear(
+        normed.view, pool.fc1, activation: model.configuration.activation.function, into: .store(hidden))
+      linear(hidden.view, pool.fc2, into: .add(feature, layerScale: nil))
     }
   }
 
@@ -80,8 +76,8 @@ extension InferenceSession {
     arena.scope {
       let refined = arena.matrix(rows: tokens.rows, columns: tokens.columns)
       compute.attention(
-        queries: tokens, keys: tokens, values: tokens, numHeads: model.configuration.numHeads, into: refined,
-        probabilities: nil, arena: arena)
+        .floats(queries: tokens, keys: tokens, values: tokens), numHeads: model.configuration.numHeads,
+        into: .floats(refined), arena: arena)
       Pooling.pool(
         model.configuration.hasClassToken ? .token : .average, classToken: refined.view.row(0),
         patches: refined.view, into: feature.row(0))
@@ -92,7 +88,7 @@ extension InferenceSession {
   func classify(_ features: MatrixView, tokens: MatrixView) -> MatrixView? {
     guard let head = model.parameters.head else { return nil }
     let logits = arena.matrix(rows: features.rows, columns: model.configuration.numClasses)
-    compute.linear(features, weight: head.weight, bias: head.bias?.base, into: logits)
+    linear(features, head, into: .store(logits))
     if let second = model.parameters.distillationHead {
       arena.scope {
         let distilled = arena.matrix(rows: logits.rows, columns: logits.columns)
@@ -100,7 +96,7 @@ extension InferenceSession {
         let token = MatrixView(
           base: tokens.base + tokens.rowStride, rows: features.rows, columns: tokens.columns,
           rowStride: model.numTokens * tokens.rowStride)
-        compute.linear(token, weight: second.weight, bias: second.bias?.base, into: distilled)
+        linear(token, second, into: .store(distilled))
         for row in 0..<logits.rows {
           let (a, b) = (logits.row(row), distilled.row(row))
           for column in a.indices { a[column] = (a[column] + b[column]) / 2 }
@@ -113,8 +109,8 @@ extension InferenceSession {
   /// Features [B, F] to image embeddings [B, E].
   func project(_ features: MatrixView) -> MatrixView? {
     guard let projection = model.parameters.projection else { return nil }
-    let embeddings = arena.matrix(rows: features.rows, columns: projection.weight.rows)
-    compute.linear(features, weight: projection.weight, bias: nil, into: embeddings)
+    let embeddings = arena.matrix(rows: features.rows, columns: projection.weight.outputs)
+    linear(features, projection, into: .store(embeddings))
     return embeddings.view
   }
 }

@@ -9,13 +9,17 @@ import Kernels
 public final class InferenceSession {
   public let model: VisionTransformer
   let compute: Compute
+  /// Of the thread that calls.
   let arena = Arena()
+  /// Of the threads that compute.
+  private let arenas: Arenas
 
   /// - Parameter compute: on which threads the layers run; by default on the caller's alone.
   public init(_ model: VisionTransformer, compute: Compute = Compute()) {
     precondition(!model.describesOnly, "the model was opened to be looked at, not to be run")
     self.model = model
     self.compute = compute
+    arenas = Arenas(threads: compute.threadCount)
   }
 
   /// What the network is fed.
@@ -96,8 +100,20 @@ public final class InferenceSession {
   ) -> MatrixView {
     let tokens = embed(batch)
     observer?(.embeddings, tokens.view)
-    for (index, block) in model.parameters.blocks.prefix(blocks).enumerated() {
-      forward(block, tokens: tokens, batch: batch.count)
+    let blocks = model.parameters.blocks.prefix(blocks)
+    let walk = BlockWalk(model, tokens: tokens, images: batch.count, arena: arena)
+    // Somebody who looks at the tokens after a block wants them before the next has begun.
+    let pauses = observer != nil
+    for (index, block) in blocks.enumerated() {
+      if pauses || index == 0 {
+        compute.forEachRowBlock(tokens.rows, arenas: arenas) { rows, arena in walk.begin(block, rows, arena) }
+      }
+      walk.attend(block, compute, arena)
+      let next = pauses || index + 1 == blocks.count ? nil : blocks[index + 1]
+      compute.forEachRowBlock(tokens.rows, arenas: arenas) { rows, arena in
+        walk.finish(block, rows, arena)
+        if let next { walk.begin(next, rows, arena) }
+      }
       observer?(.block(index), tokens.view)
     }
     return tokens.view
@@ -138,9 +154,7 @@ public final class InferenceSession {
     }
     let patches = arena.matrix(rows: patchTokens.rows, columns: configuration.patchDim)
     writePatches(of: batch, at: index, patchSize: configuration.patchSize, into: patches)
-    let projection = model.parameters.patchEmbedding
-    compute.linearInDouble(
-      patches.view, weight: projection.weight, bias: projection.bias?.base, into: patchTokens, arena: arena)
+    linear(patches.view, model.parameters.patchEmbedding, into: .store(patchTokens))
   }
 
   /// One input as patch rows [patches, channels * P * P].
@@ -171,11 +185,13 @@ public final class InferenceSession {
   }
 
   func normalize(_ x: MatrixView, _ norm: Parameters.Norm, into out: MutableMatrixView) {
-    switch norm.kind {
-    case .layerNorm:
-      compute.layerNorm(x, gamma: norm.gamma.base, beta: norm.beta?.base, epsilon: norm.epsilon, into: out)
-    case .rmsNorm:
-      compute.rmsNorm(x, gamma: norm.gamma.base, epsilon: norm.epsilon, into: out)
-    }
+    compute.normalize(x, norm, into: out)
+  }
+
+  func linear(
+    _ x: MatrixView, _ layer: Parameters.Linear, activation: Activation? = nil, into out: ProductOutput
+  ) {
+    compute.linear(
+      x, weight: layer.weight, bias: layer.bias?.base, activation: activation, into: out, arena: arena)
   }
 }

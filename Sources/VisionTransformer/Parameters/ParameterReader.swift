@@ -10,14 +10,23 @@ import Kernels
   import Darwin
 #endif
 
-/// Takes the layers of a Vision Transformer out of a checkpoint one by one.
+/// Takes the layers of a Vision Transformer out of a checkpoint one by one, and packs their weights.
 struct ParameterReader {
   var weights: WeightReader
   let configuration: ViTConfiguration
+  /// Holds what was packed, and the vectors.
+  let storage = PackedStorage()
+  private let precision: Precision
+  private let pool: ThreadPool?
 
-  init(_ tensors: NamedTensors, _ configuration: ViTConfiguration, describesOnly: Bool) {
+  init(
+    _ tensors: NamedTensors, _ configuration: ViTConfiguration, precision: Precision, pool: ThreadPool?,
+    describesOnly: Bool
+  ) {
     weights = WeightReader(tensors, describesOnly: describesOnly)
     self.configuration = configuration
+    self.precision = precision
+    self.pool = pool
   }
 
   private var tensors: NamedTensors { weights.tensors }
@@ -31,7 +40,9 @@ struct ParameterReader {
   // MARK: Layers
 
   mutating func vector(_ name: String, count: Int) throws(CheckpointError) -> MatrixView {
-    try weights.matrices(name, shape: [count], columns: count)[0]
+    try keep { reader throws(CheckpointError) in
+      try reader.weights.matrices(name, shape: [count], columns: count)
+    }
   }
 
   mutating func norm(_ name: String, dim: Int) throws(CheckpointError) -> Parameters.Norm {
@@ -41,24 +52,96 @@ struct ParameterReader {
       epsilon: configuration.normEpsilon)
   }
 
+  /// A layer of the blocks; where the file keeps apart what timm stacks by rows, its parts as one.
   mutating func linear(
     _ name: String, outputs: Int, inputs: Int, hasBias: Bool
   ) throws(CheckpointError) -> Parameters.Linear {
+    try linear(name, outputs: outputs, inputs: inputs, hasBias: hasBias, precision: precision)
+  }
+
+  /// A layer before or behind the blocks: a small share of the work that a result depends on directly. With int8 it stays in
+  /// bfloat16, or in float32 where the processor has no products of bfloat16.
+  mutating func outerLinear(
+    _ name: String, outputs: Int, inputs: Int, hasBias: Bool
+  ) throws(CheckpointError) -> Parameters.Linear {
+    try linear(name, outputs: outputs, inputs: inputs, hasBias: hasBias, precision: outerPrecision)
+  }
+
+  private var outerPrecision: Precision {
+    precision == .int8 ? Precision.bf16.isNative ? .bf16 : .fp32 : precision
+  }
+
+  private mutating func linear(
+    _ name: String, outputs: Int, inputs: Int, hasBias: Bool, precision: Precision
+  ) throws(CheckpointError) -> Parameters.Linear {
     Parameters.Linear(
-      weight: try weights.matrices("\(name).weight", shape: [outputs, inputs], columns: inputs)[0],
+      weight: try pack(precision) { reader throws(CheckpointError) in
+        try reader.weights.matrices("\(name).weight", shape: [outputs, inputs], columns: inputs)
+      },
       bias: hasBias ? try vector("\(name).bias", count: outputs) : nil)
   }
 
-  mutating func stacked(
-    _ name: String, outputs: Int, inputs: Int, hasBias: Bool
-  ) throws(CheckpointError) -> Parameters.StackedLinear {
-    let parts = try weights.matrices("\(name).weight", shape: [outputs, inputs], columns: inputs)
-    guard hasBias else {
-      return Parameters.StackedLinear(parts: parts.map { .init(weight: $0, bias: nil) })
+  // MARK: Packing
+
+  /// Packs matrices with equal columns as one, and lets go of what was read for them.
+  mutating func pack(
+    _ precision: Precision, _ read: (inout Self) throws(CheckpointError) -> [MatrixView]
+  ) throws(CheckpointError) -> PackedMatrix {
+    let parts = try read(&self)
+    let packed = try pack(precision, parts)
+    weights.letGo()
+    return packed
+  }
+
+  /// Packs matrices that were read since the last time that the weights let go.
+  private func pack(_ precision: Precision, _ parts: [MatrixView]) throws(CheckpointError) -> PackedMatrix {
+    guard !weights.describesOnly else {
+      return PackedMatrix(
+        describing: parts.reduce(0) { $0 + $1.rows }, inner: parts.first?.columns ?? 0, precision: precision)
     }
-    let biases = try weights.matrices("\(name).bias", shape: [outputs], columns: outputs)
-    guard parts.count == biases.count else { throw tensors.missing("\(name).bias") }
-    return Parameters.StackedLinear(parts: zip(parts, biases).map { .init(weight: $0, bias: $1) })
+    do {
+      return try PackedMatrix(parts, precision: precision, storage: storage, pool: pool)
+    } catch {
+      throw checkpointError(error)
+    }
+  }
+
+  /// One vector of the parts, copied to stay; lets go of what was read for it.
+  private mutating func keep(
+    _ read: (inout Self) throws(CheckpointError) -> [MatrixView]
+  ) throws(CheckpointError) -> MatrixView {
+    let parts = try read(&self)
+    let vector = try matrix(rows: 1, columns: parts.reduce(0) { $0 + $1.columns })
+    if !weights.describesOnly {
+      try weights.weights.checkFinite()
+      var column = 0
+      for part in parts {
+        vector[0..<1, column..<column + part.columns].copy(from: part)
+        column += part.columns
+      }
+    }
+    weights.letGo()
+    return vector.view
+  }
+
+  /// A matrix to stay, of zeros.
+  func matrix(rows: Int, columns: Int) throws(CheckpointError) -> MutableMatrixView {
+    do {
+      return try storage.matrix(rows: rows, columns: columns)
+    } catch {
+      throw checkpointError(error)
+    }
+  }
+
+  private func checkpointError(_ error: PackingError) -> CheckpointError {
+    switch error {
+    case .outOfMemory(let bytes): return .outOfMemory(path: tensors.path, bytes: bytes)
+    case .nonFinite:
+      // What is packed may have been computed from the tensor that was read.
+      let source = weights.weights.first { !Elements.allFinite($0.matrix) } ?? weights.weights.last
+      return source.map { .nonFinite(path: $0.path, tensor: $0.name) }
+        ?? .malformed(path: tensors.path, reason: "a weight is NaN or infinite")
+    }
   }
 
   /// A layer of a block has a bias in all blocks or in none.
@@ -79,12 +162,17 @@ struct ParameterReader {
     if let stem {
       let scale = configuration.stem?.stride ?? 1
       let kernel = Extent(height: patch.height / scale, width: patch.width / scale)
-      let weight = try convolution("\(name).weight", outputs: d, inputs: stem.channels, kernel: kernel)
+      // The stem's output is float32.
+      let weight = try pack(.fp32) { reader throws(CheckpointError) in
+        [try reader.convolution("\(name).weight", outputs: d, inputs: stem.channels, kernel: kernel)]
+      }
       return Parameters.Linear(weight: weight, bias: bias)
     }
-    let weight = try weights.matrices(
-      "\(name).weight", shape: [d, configuration.inChannels, patch.height, patch.width],
-      columns: configuration.patchDim)[0]
+    let weight = try pack(outerPrecision) { reader throws(CheckpointError) in
+      try reader.weights.matrices(
+        "\(name).weight", shape: [d, reader.configuration.inChannels, patch.height, patch.width],
+        columns: reader.configuration.patchDim)
+    }
     return Parameters.Linear(weight: weight, bias: bias)
   }
 
@@ -127,6 +215,8 @@ struct ParameterReader {
 
   private mutating func values(_ name: String, rows: Int, columns: Int) throws(CheckpointError) -> [Float] {
     let matrix = try weights.rows(name, rows: rows, columns: columns)
+    defer { weights.letGo() }
+    if !weights.describesOnly { try weights.weights.checkFinite() }
     return (0..<rows).flatMap { Array(matrix.row($0)) }
   }
 
@@ -160,8 +250,8 @@ struct ParameterReader {
     let d = configuration.embedDim
     return Parameters.Attention(
       norm: try self.norm(norm, dim: d),
-      qkv: withoutKeyBias(
-        try stacked("\(name).qkv", outputs: 3 * d, inputs: d, hasBias: configuration.qkvBias), keys: d..<2 * d
+      qkv: try withoutKeyBias(
+        try linear("\(name).qkv", outputs: 3 * d, inputs: d, hasBias: configuration.qkvBias), keys: d..<2 * d
       ),
       queryNorm: try headNorm("\(name).q_norm"), keyNorm: try headNorm("\(name).k_norm"),
       differential: try differential(name, index: index),
@@ -176,7 +266,7 @@ struct ParameterReader {
     let (d, m) = (configuration.embedDim, configuration.mlpDim)
     return Parameters.MLP(
       norm: try self.norm(norm, dim: d),
-      fc1: try stacked(
+      fc1: try linear(
         "\(name).fc1", outputs: configuration.gatedMLP ? 2 * m : m, inputs: d,
         hasBias: hasBias("\(name).fc1")),
       innerNorm: tensors.containsLike("\(name).norm.weight") ? try self.norm("\(name).norm", dim: m) : nil,
@@ -189,60 +279,57 @@ struct ParameterReader {
   {
     let (d, m) = (configuration.embedDim, configuration.mlpDim)
     let norm = try self.norm("\(name).in_norm", dim: d)
-    let input = try linear("\(name).in_proj", outputs: m + 3 * d, inputs: d, hasBias: configuration.qkvBias)
+    let inputBias = configuration.qkvBias ? try vector("\(name).in_proj.bias", count: m + 3 * d) : nil
     let mlpBias =
-      configuration.qkvBias
-      ? input.bias?[0..<1, 0..<m] : try vector("\(name).mlp_bias", count: m)
-    let attentionOutput: Parameters.Linear
-    let mlpOutput: Parameters.Linear
-    if tensors.containsLike("\(name).out_proj.weight") {
-      // Columns for the attention's outputs, then for the MLP's; the bias goes with the first.
-      let output = try linear(
-        "\(name).out_proj", outputs: d, inputs: d + m, hasBias: hasBias("\(name).out_proj"))
-      attentionOutput = Parameters.Linear(weight: output.weight[0..<d, 0..<d], bias: output.bias)
-      mlpOutput = Parameters.Linear(weight: output.weight[0..<d, d..<d + m], bias: nil)
-    } else {
-      attentionOutput = try linear(
-        "\(name).attn_out_proj", outputs: d, inputs: d, hasBias: hasBias("\(name).attn_out_proj"))
-      mlpOutput = try linear(
-        "\(name).mlp_out_proj", outputs: d, inputs: m, hasBias: hasBias("\(name).mlp_out_proj"))
-    }
-    let scale = try layerScale("\(name).ls")
+      configuration.qkvBias ? inputBias?[0..<1, 0..<m] : try vector("\(name).mlp_bias", count: m)
+    let input = try weights.matrices("\(name).in_proj.weight", shape: [m + 3 * d, d], columns: d)[0]
+    let fc1 = Parameters.Linear(weight: try pack(precision, [input[0..<m, 0..<d]]), bias: mlpBias)
     let qkv = Parameters.Linear(
-      weight: input.weight[m..<m + 3 * d, 0..<d], bias: input.bias.map { $0[0..<1, m..<m + 3 * d] })
+      weight: try pack(precision, [input[m..<m + 3 * d, 0..<d]]), bias: inputBias?[0..<1, m..<m + 3 * d])
+    weights.letGo()
+    let (attentionOutput, mlpOutput) = try parallelOutputs(name)
+    let scale = try layerScale("\(name).ls")
     let attention = Parameters.Attention(
-      norm: norm, qkv: withoutKeyBias(.init(parts: [qkv]), keys: d..<2 * d),
+      norm: norm, qkv: try withoutKeyBias(qkv, keys: d..<2 * d),
       queryNorm: try headNorm("\(name).q_norm"), keyNorm: try headNorm("\(name).k_norm"),
       differential: try differential(name, index: index), outputNorm: nil, projection: attentionOutput,
       layerScale: scale)
-    let fc1 = Parameters.Linear(weight: input.weight[0..<m, 0..<d], bias: mlpBias)
-    let mlp = Parameters.MLP(
-      norm: norm, fc1: .init(parts: [fc1]), innerNorm: nil, fc2: mlpOutput, layerScale: scale)
+    let mlp = Parameters.MLP(norm: norm, fc1: fc1, innerNorm: nil, fc2: mlpOutput, layerScale: scale)
     return Parameters.Block(attentions: [attention], mlps: [mlp])
+  }
+
+  private mutating func parallelOutputs(
+    _ name: String
+  ) throws(CheckpointError) -> (attention: Parameters.Linear, mlp: Parameters.Linear) {
+    let (d, m) = (configuration.embedDim, configuration.mlpDim)
+    guard tensors.containsLike("\(name).out_proj.weight") else {
+      return (
+        try linear("\(name).attn_out_proj", outputs: d, inputs: d, hasBias: hasBias("\(name).attn_out_proj")),
+        try linear("\(name).mlp_out_proj", outputs: d, inputs: m, hasBias: hasBias("\(name).mlp_out_proj"))
+      )
+    }
+    // Columns for the attention's outputs, then for the MLP's; the bias goes with the first.
+    let bias = hasBias("\(name).out_proj") ? try vector("\(name).out_proj.bias", count: d) : nil
+    let output = try weights.matrices("\(name).out_proj.weight", shape: [d, d + m], columns: d + m)[0]
+    defer { weights.letGo() }
+    return (
+      Parameters.Linear(weight: try pack(precision, [output[0..<d, 0..<d]]), bias: bias),
+      Parameters.Linear(weight: try pack(precision, [output[0..<d, d..<d + m]]), bias: nil)
+    )
   }
 
   /// Layers of which the rows `keys` make an attention's keys, without these rows' bias, unless a norm follows.
   ///
   /// A bias b of the keys adds q · b to all scores of a query, which the softmax takes away again. Leaving it out is exact, and
   /// keeps the scores small: in DINOv2-S the bias makes up to nine tenths of them, and most of a forward pass' rounding error.
-  private mutating func withoutKeyBias(
-    _ layers: Parameters.StackedLinear, keys: Range<Int>
-  ) -> Parameters.StackedLinear {
-    guard !configuration.queryKeyNorm else { return layers }
-    var first = 0
-    let parts = layers.parts.map { part in
-      let rows = part.weight.rows
-      let start = min(rows, max(0, keys.lowerBound - first))
-      let end = max(0, min(rows, keys.upperBound - first))
-      first += rows
-      guard let bias = part.bias, start < end else { return part }
-      guard start > 0 || end < rows else { return Parameters.Linear(weight: part.weight, bias: nil) }
-      let rest = weights.allocate(rows: 1, columns: rows)
-      rest.copy(from: bias)
-      rest[0..<1, start..<end].row(0).update(repeating: 0)
-      return Parameters.Linear(weight: part.weight, bias: rest.view)
-    }
-    return Parameters.StackedLinear(parts: parts)
+  private func withoutKeyBias(
+    _ layer: Parameters.Linear, keys: Range<Int>
+  ) throws(CheckpointError) -> Parameters.Linear {
+    guard !configuration.queryKeyNorm, let bias = layer.bias else { return layer }
+    let rest = try matrix(rows: 1, columns: bias.columns)
+    rest.copy(from: bias)
+    rest[0..<1, keys].row(0).update(repeating: 0)
+    return Parameters.Linear(weight: layer.weight, bias: rest.view)
   }
 
   private mutating func headNorm(_ name: String) throws(CheckpointError) -> Parameters.Norm? {
@@ -267,7 +354,7 @@ struct ParameterReader {
       )
     }
     let source = try vector("\(name).sub_norm.weight", count: configuration.headDim)
-    let gamma = weights.allocate(rows: 1, columns: configuration.headDim)
+    let gamma = try matrix(rows: 1, columns: configuration.headDim)
     for index in 0..<configuration.headDim { gamma.row(0)[index] = source.row(0)[index] * Float(1 - initial) }
     return Parameters.Differential(
       lambda: Float(exp(exponents.0) - exp(exponents.1) + initial),
@@ -275,7 +362,8 @@ struct ParameterReader {
   }
 
   private mutating func scalar(_ name: String) throws(CheckpointError) -> Double {
-    Double(try weights.matrices(name, shape: [], columns: 1)[0].row(0)[0])
+    defer { weights.letGo() }
+    return Double(try weights.matrices(name, shape: [], columns: 1)[0].row(0)[0])
   }
 
   private mutating func product(_ a: String, _ b: String) throws(CheckpointError) -> Double {
@@ -287,16 +375,24 @@ struct ParameterReader {
   mutating func attentionPool() throws(CheckpointError) -> Parameters.AttentionPool {
     let d = configuration.embedDim
     let name = "attn_pool"
-    let latents = tensors.shape(of: "\(name).latent")?.dropLast().last ?? 1
+    let count = tensors.shape(of: "\(name).latent")?.dropLast().last ?? 1
     let m = tensors.shape(of: "\(name).mlp.fc1.weight")?.first ?? 4 * d
     return Parameters.AttentionPool(
-      latent: try weights.rows("\(name).latent", rows: latents, columns: d),
-      query: try linear("\(name).q", outputs: d, inputs: d, hasBias: true),
-      keyValue: withoutKeyBias(
-        try stacked("\(name).kv", outputs: 2 * d, inputs: d, hasBias: true), keys: 0..<d),
-      projection: try linear("\(name).proj", outputs: d, inputs: d, hasBias: true),
+      latent: try latents(name, count: count),
+      query: try outerLinear("\(name).q", outputs: d, inputs: d, hasBias: true),
+      keyValue: try withoutKeyBias(
+        try outerLinear("\(name).kv", outputs: 2 * d, inputs: d, hasBias: true), keys: 0..<d),
+      projection: try outerLinear("\(name).proj", outputs: d, inputs: d, hasBias: true),
       norm: try norm("\(name).norm", dim: d),
-      fc1: try linear("\(name).mlp.fc1", outputs: m, inputs: d, hasBias: true),
-      fc2: try linear("\(name).mlp.fc2", outputs: d, inputs: m, hasBias: true))
+      fc1: try outerLinear("\(name).mlp.fc1", outputs: m, inputs: d, hasBias: true),
+      fc2: try outerLinear("\(name).mlp.fc2", outputs: d, inputs: m, hasBias: true))
+  }
+
+  private mutating func latents(_ name: String, count: Int) throws(CheckpointError) -> MatrixView {
+    let d = configuration.embedDim
+    let latents = try matrix(rows: count, columns: d)
+    let source = try values("\(name).latent", rows: count, columns: d)
+    for row in 0..<count { _ = latents.row(row).update(fromContentsOf: source[row * d..<(row + 1) * d]) }
+    return latents.view
   }
 }

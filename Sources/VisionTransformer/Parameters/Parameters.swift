@@ -4,16 +4,10 @@ import Kernels
 
 /// The weights of a Vision Transformer as the forward pass reads them.
 struct Parameters: Sendable {
-  /// weight [O, K] and bias [O], as in torch's `Linear`.
+  /// weight [O, K], packed for products, and bias [O], as in torch's `Linear`.
   struct Linear: Sendable {
-    let weight: MatrixView
+    let weight: PackedMatrix
     let bias: MatrixView?
-  }
-
-  /// Several layers that share their input and whose outputs stand side by side: query, key and value where the file keeps them
-  /// apart.
-  struct StackedLinear: Sendable {
-    let parts: [Linear]
   }
 
   /// A layer norm with gamma [D] and beta [D], or an RMS norm with gamma [D] alone.
@@ -29,7 +23,7 @@ struct Parameters: Sendable {
     /// In front of the branch, or behind it where the block is `postNorm`.
     let norm: Norm
     /// [3D, D]: rows for queries, keys and values.
-    let qkv: StackedLinear
+    let qkv: Linear
     /// Norms [Hd] of each head's queries and keys.
     let queryNorm: Norm?
     let keyNorm: Norm?
@@ -54,7 +48,7 @@ struct Parameters: Sendable {
   struct MLP: Sendable {
     let norm: Norm
     /// [M, D]; gated [2M, D].
-    let fc1: StackedLinear
+    let fc1: Linear
     /// A norm [M] between the layers.
     let innerNorm: Norm?
     /// [D, M]
@@ -76,7 +70,7 @@ struct Parameters: Sendable {
     /// [D, D]
     let query: Linear
     /// [2D, D]: rows for keys and values.
-    let keyValue: StackedLinear
+    let keyValue: Linear
     let projection: Linear
     let norm: Norm
     let fc1: Linear
@@ -106,17 +100,24 @@ struct Parameters: Sendable {
   let projection: Linear?
   /// Number of parameters in the file that take part in the forward pass.
   let count: Int
-  private let weights: [Weight]
-  private let storage: WeightStorage
+  /// The file's tensors that take part, by their names there.
+  let tensorNames: Set<String>
+  /// Keeps alive what the matrices point into.
+  private let storage: PackedStorage
 
-  /// Describes every weight, without reading those that need no conversion.
-  /// - Parameter describesOnly: whether those that need a conversion are left alone too; the parameters are then of no use but to be
-  ///   counted.
-  /// - Throws: `CheckpointError` where a tensor is missing, has another shape or a type that is no weight's.
+  /// Reads every weight once, and packs it.
+  /// - Parameters:
+  ///   - precision: of the products of the blocks.
+  ///   - pool: threads that pack.
+  ///   - describesOnly: whether no weight is read; the parameters are then of no use but to be counted.
+  /// - Throws: `CheckpointError` where a tensor is missing, has another shape or a type that is no weight's, or holds a NaN or an
+  ///   infinity.
   init(
-    _ tensors: NamedTensors, configuration: ViTConfiguration, describesOnly: Bool
+    _ tensors: NamedTensors, configuration: ViTConfiguration, precision: Precision, pool: ThreadPool?,
+    describesOnly: Bool
   ) throws(CheckpointError) {
-    var reader = ParameterReader(tensors, configuration, describesOnly: describesOnly)
+    var reader = ParameterReader(
+      tensors, configuration, precision: precision, pool: pool, describesOnly: describesOnly)
     let (d, c) = (configuration.embedDim, configuration.numClasses)
     let normDim = reader.normDim
     stem = try reader.stem()
@@ -131,29 +132,22 @@ struct Parameters: Sendable {
     attentionPool = configuration.globalPool == .attention ? try reader.attentionPool() : nil
     featureNorm = configuration.hasFeatureNorm ? try reader.norm("fc_norm", dim: d) : nil
     if let width = configuration.representationDim {
-      representation = try reader.linear("pre_logits.fc", outputs: width, inputs: d, hasBias: true)
+      representation = try reader.outerLinear("pre_logits.fc", outputs: width, inputs: d, hasBias: true)
     } else {
       representation = nil
     }
     let features = configuration.featureDim
-    head = c > 0 ? try reader.linear("head", outputs: c, inputs: features, hasBias: true) : nil
+    head = c > 0 ? try reader.outerLinear("head", outputs: c, inputs: features, hasBias: true) : nil
     distillationHead =
       configuration.hasDistillationHead
-      ? try reader.linear("head_dist", outputs: c, inputs: d, hasBias: true) : nil
+      ? try reader.outerLinear("head_dist", outputs: c, inputs: d, hasBias: true) : nil
     if let width = configuration.projectionDim {
-      projection = try reader.linear("visual_projection", outputs: width, inputs: features, hasBias: false)
+      projection = try reader.outerLinear("visual_projection", outputs: width, inputs: features, hasBias: false)
     } else {
       projection = nil
     }
     count = reader.weights.count
-    weights = reader.weights.weights
-    storage = reader.weights.storage
+    tensorNames = reader.weights.names
+    storage = reader.storage
   }
-
-  /// The file's tensors that take part, by their names there.
-  var tensorNames: Set<String> { Set(weights.map(\.name)) }
-
-  /// Reads every weight once.
-  /// - Throws: `CheckpointError.nonFinite` where one is NaN or infinite.
-  func checkFinite() throws(CheckpointError) { try weights.checkFinite() }
 }

@@ -5,14 +5,14 @@ import Kernels
 struct ResNetParameters: Sendable {
   /// Weight [Cout, kh * kw * Cin], columns in the order row, column, channel, and the group norm that follows.
   struct Convolution: Sendable {
-    let weight: MatrixView
+    let weight: PackedMatrix
     let kernel: Extent
     let stride: Extent
     let gamma: MatrixView
     let beta: MatrixView
 
     /// Cout
-    var outputs: Int { weight.rows }
+    var outputs: Int { weight.outputs }
   }
 
   /// A bottleneck: 1x1, 3x3, 1x1 beside a shortcut.
@@ -90,10 +90,20 @@ extension ParameterReader {
       )
     }
     let extent = Extent(height: kernel, width: kernel)
-    let source = try convolution("\(name).weight", outputs: outputs, inputs: inputs, kernel: extent)
-    let weight = weights.allocate(rows: source.rows, columns: source.columns)
+    let weight = try pack(.fp32) { reader throws(CheckpointError) in
+      let source = try reader.convolution("\(name).weight", outputs: outputs, inputs: inputs, kernel: extent)
+      let target = reader.weights.allocate(rows: source.rows, columns: source.columns)
+      if !reader.weights.describesOnly { Self.standardize(source, into: target) }
+      return [target.view]
+    }
+    return ResNetParameters.Convolution(
+      weight: weight, kernel: extent, stride: Extent(height: stride, width: stride),
+      gamma: try vector("\(norm).weight", count: outputs), beta: try vector("\(norm).bias", count: outputs))
+  }
+
+  private static func standardize(_ source: MatrixView, into target: MutableMatrixView) {
     for row in 0..<source.rows {
-      let (from, to) = (source.row(row), weight.row(row))
+      let (from, to) = (source.row(row), target.row(row))
       let count = Double(from.count)
       let mean = from.reduce(0.0) { $0 + Double($1) } / count
       var squares = 0.0
@@ -104,8 +114,5 @@ extension ParameterReader {
       let scale = 1 / (squares / count + 1e-8).squareRoot()
       for column in 0..<from.count { to[column] = Float((Double(from[column]) - mean) * scale) }
     }
-    return ResNetParameters.Convolution(
-      weight: weight.view, kernel: extent, stride: Extent(height: stride, width: stride),
-      gamma: try vector("\(norm).weight", count: outputs), beta: try vector("\(norm).bias", count: outputs))
   }
 }

@@ -3,14 +3,15 @@ import Kernels
 
 /// Takes tensors out of a checkpoint as float32 matrices in PyTorch's layout, whatever their type and layout in the file.
 ///
-/// A float32 tensor that lies as PyTorch has it is used where it is in the mapped file; any other is converted once.
+/// A float32 tensor that lies as PyTorch has it is used where it is in the mapped file; any other is converted once. Matrices are
+/// valid until the next `letGo`.
 struct WeightReader {
   let tensors: NamedTensors
   /// Whether tensors are looked at by shape and type alone: nothing is read, and the matrices hold anything.
   let describesOnly: Bool
   /// Elements of the tensors that were read.
   private(set) var count = 0
-  /// What was read, for the search for damaged weights.
+  /// What was read since the last `letGo`, for the search for damaged weights.
   private(set) var weights: [Weight] = []
   private var owners: [WeightOwner] = []
   /// Tensors that hold all layers, which are asked for once a layer.
@@ -23,6 +24,16 @@ struct WeightReader {
 
   /// Keeps alive what the matrices point into.
   var storage: WeightStorage { WeightStorage(owners) }
+
+  /// Names of the tensors that were read.
+  private(set) var names: Set<String> = []
+
+  /// Lets go of all that was read: the matrices are invalid afterwards, and the file's pages need not stay in memory.
+  mutating func letGo() {
+    for case .mapped(let elements) in owners { elements.letGo() }
+    owners = []
+    weights = []
+  }
 
   /// The parts of a tensor, each [rows, columns]; several only where the file keeps apart what timm stacks by rows.
   /// - Parameters:
@@ -70,6 +81,7 @@ struct WeightReader {
     let skipped = part.share.map { kept / $0.count * $0.first } ?? 0
     count += kept
     let view = MatrixView(base: base + skipped, rows: kept / columns, columns: columns)
+    names.insert(tensor.name)
     weights.append(Weight(name: tensor.name, path: tensors.container.path(of: tensor), matrix: view))
     return view
   }

@@ -1,0 +1,83 @@
+/// Bodies of `quantize` and `round_to_bfloat16` (see CKernels.h) in the words of vector.h.
+
+#include "../quantization.h"
+
+TARGET static void quantize(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,
+                            void *out, size_t out_stride, float *scales, int32_t *zero_points) {
+  const size_t whole = columns - columns % LANES, rest = columns % LANES;
+  char *target = out;
+  for (size_t r = 0; r < rows; r++, x += stride, target += out_stride) {
+    vfloat low = v_set(0), high = v_set(0);
+    vseen seen = v_nothing_seen();
+    for (size_t i = 0; i < whole; i += LANES) {
+      const vfloat v = v_load(x + i);
+      low = v_min(low, v);
+      high = v_max(high, v);
+      seen = v_nonfinite(seen, v);
+    }
+    if (rest) {
+      const vfloat v = v_load_tail(x + whole, rest, 0);
+      low = v_min(low, v);
+      high = v_max(high, v);
+      seen = v_nonfinite(seen, v);
+    }
+    const float least = -v_largest(v_sub(v_set(0), low));
+    const quantization q = quantization_of(least, v_largest(high), v_any_seen(seen));
+    scales[r] = q.scale;
+    zero_points[r] = q.zero_point;
+    const vfloat inverse = v_set(q.inverse), zero = v_set((float)q.zero_point);
+    const vfloat least_level = v_set(0), largest_level = v_set(255);
+    uint8_t *bytes = (uint8_t *)target;
+    uint16_t *words = (uint16_t *)target;
+    for (size_t i = 0; i < columns; i += LANES) {
+      const size_t n = columns - i < LANES ? columns - i : LANES;
+      const vfloat v = n == LANES ? v_load(x + i) : v_load_tail(x + i, n, 0);
+      const vfloat level = v_add(v_round(v_mul(v, inverse)), zero);
+      const vfloat bounded = v_min(largest_level, v_max(least_level, level));
+      if (element == CKERNELS_UINT8) {
+        if (n == LANES) {
+          v_to_bytes(bytes + i, bounded);
+        } else {
+          uint8_t last[LANES];
+          v_to_bytes(last, bounded);
+          memcpy(bytes + i, last, n);
+        }
+      } else if (n == LANES) {
+        v_to_words(words + i, bounded);
+      } else {
+        uint16_t last[LANES];
+        v_to_words(last, bounded);
+        memcpy(words + i, last, 2 * n);
+      }
+    }
+    // Up to a whole group of 4 bytes.
+    if (element == CKERNELS_UINT8)
+      for (size_t i = columns; i % 4; i++) bytes[i] = 0;
+    else
+      for (size_t i = columns; i % 2; i++) words[i] = 0;
+  }
+}
+
+TARGET static void round_to_bfloat16(const float *x, size_t stride, size_t rows, size_t columns,
+                                     ckernels_element element, void *out, size_t out_stride) {
+  char *target = out;
+  for (size_t r = 0; r < rows; r++, x += stride, target += out_stride) {
+    for (size_t i = 0; i < columns; i += LANES) {
+      const size_t n = columns - i < LANES ? columns - i : LANES;
+      uint16_t halves[LANES];
+      if (n < LANES) {
+        v_to_bfloat16(halves, v_load_tail(x + i, n, 0));
+        if (element == CKERNELS_BFLOAT16)
+          memcpy(target + 2 * i, halves, 2 * n);
+        else
+          v_store_tail((float *)target + i, v_from_bfloat16(halves), n);
+      } else if (element == CKERNELS_BFLOAT16) {
+        v_to_bfloat16(target + 2 * i, v_load(x + i));
+      } else {
+        v_to_bfloat16(halves, v_load(x + i));
+        v_store((float *)target + i, v_from_bfloat16(halves));
+      }
+    }
+    if (element == CKERNELS_BFLOAT16 && columns % 2) memset(target + 2 * columns, 0, 2);
+  }
+}

@@ -1,0 +1,175 @@
+import CKernels
+import Synchronization
+
+/// Why weights could not be packed.
+public enum PackingError: Error, Equatable {
+  /// The part of that index holds a NaN or an infinity.
+  case nonFinite(part: Int)
+  /// The system refused memory.
+  case outOfMemory(bytes: Int)
+}
+
+/// Weights [O, K] in the order in which the matrix products read them, in the precision of the products.
+public final class PackedMatrix: @unchecked Sendable {
+  /// O
+  public let outputs: Int
+  /// K
+  public let inner: Int
+  /// What was asked for; fp32 instead of int8 where K is too large for exact sums.
+  public let precision: Precision
+
+  /// nil where only the dimensions are known.
+  let panels: UnsafeRawPointer?
+  /// int8: what a unit of each output's weights is worth, and the sums of the weights; [O].
+  let scales: UnsafeMutablePointer<Float>?
+  let sums: UnsafeMutablePointer<Int32>?
+  private let storage: PackedStorage?
+
+  /// Packs matrices [O1, K], [O2, K], ... as one [O1 + O2 + ..., K].
+  /// - Parameters:
+  ///   - parts: read once; not needed afterwards.
+  ///   - storage: where the packed weights go.
+  ///   - pool: threads that share the work.
+  /// - Throws: `PackingError` where a weight is no finite number, or memory is missing.
+  public init(
+    _ parts: [MatrixView], precision: Precision, storage: PackedStorage, pool: ThreadPool? = nil
+  ) throws(PackingError) {
+    let inner = parts.first?.columns ?? 0
+    precondition(parts.allSatisfy { $0.columns == inner }, "parts of different widths cannot be packed as one")
+    let outputs = parts.reduce(0) { $0 + $1.rows }
+    let precision = precision == .int8 && inner > Precision.int8LargestInner ? .fp32 : precision
+    let kernel = precision.kernel
+    (self.outputs, self.inner, self.precision, self.storage) = (outputs, inner, precision, storage)
+    let panelCount = kernel.panelCount(outputs: outputs)
+    let panels = try storage.allocate(panelCount * kernel.panelBytes(inner: inner))
+    self.panels = UnsafeRawPointer(panels)
+    if precision == .int8 {
+      scales = try storage.allocate(4 * outputs).bindMemory(to: Float.self, capacity: outputs)
+      sums = try storage.allocate(4 * outputs).bindMemory(to: Int32.self, capacity: outputs)
+    } else {
+      (scales, sums) = (nil, nil)
+    }
+
+    let source = PackingSource(parts: parts, width: kernel.layout.width)
+    let target = PackingTarget(kernel: kernel, inner: inner, panels: panels, scales: scales, sums: sums)
+    let scratch = (0..<(pool?.threadCount ?? 1)).map { _ in
+      PackingScratch(width: kernel.layout.width, inner: inner)
+    }
+    let nonFinite = Atomic<Int>(-1)  // any panel that has one
+    let pack = { @Sendable (panel: Int, lane: Int) in
+      let rows = source.rows(ofPanel: panel, scratch: scratch[lane])
+      if Elements.allFinite(rows) {
+        target.pack(rows, panel: panel, scratch: scratch[lane])
+      } else {
+        nonFinite.store(panel, ordering: .relaxed)
+      }
+    }
+    if let pool {
+      pool.forEachLane(panelCount, pack)
+    } else {
+      for panel in 0..<panelCount { pack(panel, 0) }
+    }
+    let panel = nonFinite.load(ordering: .relaxed)
+    if panel >= 0 { throw .nonFinite(part: source.partWithNonFinite(inPanel: panel)) }
+  }
+
+  /// The dimensions of a matrix alone, of no use in a product.
+  public init(describing outputs: Int, inner: Int, precision: Precision) {
+    (self.outputs, self.inner, self.precision) = (outputs, inner, precision)
+    (panels, scales, sums, storage) = (nil, nil, nil, nil)
+  }
+
+  /// Bytes of the packed weights.
+  public var byteCount: Int {
+    precision.kernel.panelCount(outputs: outputs) * precision.kernel.panelBytes(inner: inner)
+      + (scales == nil ? 0 : 8 * outputs)
+  }
+}
+
+/// Parts that are cut into panels together.
+private struct PackingSource: Sendable {
+  let parts: [MatrixView]
+  let width: Int
+
+  /// The rows of a panel: where they lie, or copied where they come from several parts.
+  func rows(ofPanel panel: Int, scratch: PackingScratch) -> MatrixView {
+    let pieces = pieces(ofPanel: panel)
+    if pieces.count == 1 { return parts[pieces[0].part].rowBlock(pieces[0].rows) }
+    let rows = scratch.floats(rows: pieces.reduce(0) { $0 + $1.rows.count })
+    var row = 0
+    for piece in pieces {
+      rows[row..<row + piece.rows.count, 0..<rows.columns].copy(from: parts[piece.part].rowBlock(piece.rows))
+      row += piece.rows.count
+    }
+    return rows.view
+  }
+
+  func partWithNonFinite(inPanel panel: Int) -> Int {
+    let pieces = pieces(ofPanel: panel)
+    let bad = pieces.first { !Elements.allFinite(parts[$0.part].rowBlock($0.rows)) }
+    return bad?.part ?? 0
+  }
+
+  private func pieces(ofPanel panel: Int) -> [(part: Int, rows: Range<Int>)] {
+    var result: [(part: Int, rows: Range<Int>)] = []
+    let wanted = panel * width..<(panel + 1) * width
+    var first = 0
+    for (index, part) in parts.enumerated() {
+      let rows = wanted.clamped(to: first..<first + part.rows)
+      if !rows.isEmpty { result.append((index, rows.lowerBound - first..<rows.upperBound - first)) }
+      first += part.rows
+    }
+    return result
+  }
+}
+
+/// Where panels go.
+private struct PackingTarget: @unchecked Sendable {
+  let kernel: ckernels_product_kernel
+  let inner: Int
+  let panels: UnsafeMutableRawPointer
+  let scales: UnsafeMutablePointer<Float>?
+  let sums: UnsafeMutablePointer<Int32>?
+
+  func pack(_ rows: MatrixView, panel: Int, scratch: PackingScratch) {
+    let target = panels + panel * kernel.panelBytes(inner: inner)
+    guard let scales, let sums else {
+      ckernels_pack_rows(kernel.layout, rows.base, rows.rowStride, rows.rows, inner, target)
+      return
+    }
+    let first = panel * kernel.layout.width
+    let levels = scratch.levels
+    ckernels_quantize_weights(
+      rows.base, rows.rowStride, rows.rows, inner, levels, inner, scales + first)
+    ckernels_pack_rows_int8(kernel.layout, levels, inner, rows.rows, inner, target, sums + first)
+  }
+}
+
+/// One panel's rows on their way, for one thread.
+private final class PackingScratch: @unchecked Sendable {
+  private let width: Int
+  private let inner: Int
+  private lazy var floatMemory = allocateFloats(width * inner, zeroed: false)
+  private lazy var levelMemory = UnsafeMutablePointer<Int8>.allocate(capacity: width * inner)
+  private var hasFloats = false
+  private var hasLevels = false
+
+  init(width: Int, inner: Int) { (self.width, self.inner) = (width, inner) }
+
+  deinit {
+    if hasFloats { UnsafeMutableRawPointer(floatMemory).deallocate() }
+    if hasLevels { levelMemory.deallocate() }
+  }
+
+  /// [rows, K]
+  func floats(rows: Int) -> MutableMatrixView {
+    hasFloats = true
+    return MutableMatrixView(base: floatMemory, rows: rows, columns: inner)
+  }
+
+  /// [width, K]
+  var levels: UnsafeMutablePointer<Int8> {
+    hasLevels = true
+    return levelMemory
+  }
+}

@@ -1,0 +1,139 @@
+import CKernels
+
+/// The left side of matrix products [R, K], in the form that the kernels of a precision read: floats where they lie, or numbers
+/// of less precision in scratch memory.
+public struct ProductRows: @unchecked Sendable {
+  public let precision: Precision
+  /// R
+  public let rows: Int
+  /// K
+  public let columns: Int
+  let base: UnsafeRawPointer
+  /// In bytes.
+  let rowStride: Int
+  /// int8: what a unit of each row is worth, and the level that stands for 0; [R].
+  let factors: UnsafePointer<Float>?
+  let zeroPoints: UnsafePointer<Int32>?
+
+  /// float32, in place.
+  public init(_ x: MatrixView) {
+    (precision, rows, columns, base, rowStride) = (.fp32, x.rows, x.columns, UnsafeRawPointer(x.base), 4 * x.rowStride)
+    (factors, zeroPoints) = (nil, nil)
+  }
+
+  /// bfloat16, in place, where `Precision.readsHalves`.
+  public init(_ x: HalfMatrixView) {
+    (precision, rows, columns, base, rowStride) = (.bf16, x.rows, x.columns, UnsafeRawPointer(x.base), 2 * x.rowStride)
+    (factors, zeroPoints) = (nil, nil)
+  }
+
+  fileprivate init(
+    _ precision: Precision, rows: Int, columns: Int, base: UnsafeRawPointer, rowStride: Int,
+    factors: UnsafePointer<Float>? = nil, zeroPoints: UnsafePointer<Int32>? = nil
+  ) {
+    (self.precision, self.rows, self.columns, self.base, self.rowStride) = (precision, rows, columns, base, rowStride)
+    (self.factors, self.zeroPoints) = (factors, zeroPoints)
+  }
+}
+
+/// Row-major bfloat16 matrix [rows, columns] in memory that somebody else owns.
+public struct HalfMatrixView: @unchecked Sendable {
+  public let base: UnsafeMutablePointer<UInt16>
+  public let rows: Int
+  public let columns: Int
+  /// Distance between the starts of two rows, in elements.
+  public let rowStride: Int
+
+  init(base: UnsafeMutablePointer<UInt16>, rows: Int, columns: Int, rowStride: Int) {
+    (self.base, self.rows, self.columns, self.rowStride) = (base, rows, columns, rowStride)
+  }
+
+  /// The block of the given rows and columns, in place.
+  public subscript(rows: Range<Int>, columns: Range<Int>) -> HalfMatrixView {
+    checkBlock(rows, columns, of: (self.rows, self.columns))
+    return HalfMatrixView(
+      base: base + rows.lowerBound * rowStride + columns.lowerBound,
+      rows: rows.count, columns: columns.count, rowStride: rowStride)
+  }
+}
+
+extension Arena {
+  /// A matrix of bfloat16, spaced as `spacedMatrix`.
+  public func halfMatrix(rows: Int, columns: Int) -> HalfMatrixView {
+    let stride = Arena.spacedStride(2 * columns)
+    let base = bytes(rows * stride).bindMemory(to: UInt16.self, capacity: rows * stride / 2)
+    return HalfMatrixView(base: base, rows: rows, columns: columns, rowStride: stride / 2)
+  }
+}
+
+extension Compute {
+  /// The rows of x [R, K] as products of a precision read them, made on the caller's thread. With fp32, x itself.
+  public func rows(_ x: MatrixView, for precision: Precision, arena: Arena) -> ProductRows {
+    guard precision != .fp32 else { return ProductRows(x) }
+    let target = ConvertedRows(precision, rows: x.rows, columns: x.columns, arena)
+    target.convert(x, to: 0)
+    return target.rows
+  }
+
+  /// Rows [R, K] that `fill` computes, as products of a precision read them. They are converted some at a time, in the first-level
+  /// cache.
+  /// - Parameter fill: writes the given rows.
+  public func rows(
+    _ count: Int, columns: Int, for precision: Precision, arena: Arena,
+    fill: (_ rows: Range<Int>, _ out: MutableMatrixView) -> Void
+  ) -> ProductRows {
+    guard precision != .fp32 else {
+      let matrix = arena.spacedMatrix(rows: count, columns: columns)
+      fill(0..<count, matrix)
+      return ProductRows(matrix.view)
+    }
+    let target = ConvertedRows(precision, rows: count, columns: columns, arena)
+    arena.scope {
+      let some = arena.matrix(rows: min(count, 8), columns: columns)
+      for start in stride(from: 0, to: count, by: 8) {
+        let rows = start..<min(count, start + 8)
+        let block = some[0..<rows.count, 0..<columns]
+        fill(rows, block)
+        target.convert(block.view, to: start)
+      }
+    }
+    return target.rows
+  }
+}
+
+/// Room for rows of less precision.
+private struct ConvertedRows {
+  private let kernel: ckernels_product_kernel
+  private let base: UnsafeMutableRawPointer
+  private let factors: UnsafeMutablePointer<Float>?
+  private let zeroPoints: UnsafeMutablePointer<Int32>?
+  let rows: ProductRows
+
+  init(_ precision: Precision, rows count: Int, columns: Int, _ arena: Arena) {
+    kernel = precision.kernel
+    let stride = Arena.spacedStride(kernel.rowBytes(columns))
+    base = arena.bytes(count * stride)
+    if precision == .int8 {
+      factors = arena.bytes(4 * count).bindMemory(to: Float.self, capacity: count)
+      zeroPoints = arena.bytes(4 * count).bindMemory(to: Int32.self, capacity: count)
+    } else {
+      (factors, zeroPoints) = (nil, nil)
+    }
+    rows = ProductRows(
+      precision, rows: count, columns: columns, base: base, rowStride: stride,
+      factors: factors.map { UnsafePointer($0) }, zeroPoints: zeroPoints.map { UnsafePointer($0) })
+  }
+
+  /// Converts rows to those from `first` on.
+  func convert(_ x: MatrixView, to first: Int) {
+    let target = base + first * rows.rowStride
+    if let factors, let zeroPoints {
+      Operations.active.quantize(
+        x.base, x.rowStride, x.rows, x.columns, kernel.element, target, rows.rowStride, factors + first,
+        zeroPoints + first)
+    } else {
+      Operations.active.round_to_bfloat16(
+        x.base, x.rowStride, x.rows, x.columns, kernel.element, target, rows.rowStride)
+    }
+  }
+}

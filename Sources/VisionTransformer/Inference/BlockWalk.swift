@@ -1,0 +1,290 @@
+import Kernels
+
+extension ActivationKind {
+  var function: Activation {
+    switch self {
+    case .gelu: .gelu
+    case .geluTanh: .geluTanh
+    case .quickGELU: .quickGELU
+    case .silu: .silu
+    case .relu: .relu
+    }
+  }
+}
+
+extension Compute {
+  func normalize(_ x: MatrixView, _ norm: Parameters.Norm, into out: MutableMatrixView) {
+    switch norm.kind {
+    case .layerNorm:
+      layerNorm(x, gamma: norm.gamma.base, beta: norm.beta?.base, epsilon: norm.epsilon, into: out)
+    case .rmsNorm:
+      rmsNorm(x, gamma: norm.gamma.base, epsilon: norm.epsilon, into: out)
+    }
+  }
+}
+
+/// The blocks over the tokens of a batch.
+///
+/// Only attention looks at several tokens. All else is done for some rows at a time, from the end of one attention to the
+/// beginning of the next, so that what is between stays in a core's cache and threads meet twice a block.
+struct BlockWalk: @unchecked Sendable {
+  private let model: VisionTransformer
+  /// [B * N, D], changed in place.
+  private let tokens: MutableMatrixView
+  /// B
+  private let images: Int
+  /// One for each attention branch of a block.
+  private let branches: [BranchMemory]
+  /// Operations on some rows run on one thread.
+  private let compute = Compute()
+
+  /// Queries, keys and values [B * N, 3D], and the heads' outputs [B * N, D].
+  private struct BranchMemory {
+    let qkv: Matrix
+    let heads: Matrix
+  }
+
+  /// float32, or what the next operation would round it to anyway.
+  private enum Matrix {
+    case floats(MutableMatrixView)
+    case halves(HalfMatrixView)
+  }
+
+  init(_ model: VisionTransformer, tokens: MutableMatrixView, images: Int, arena: Arena) {
+    (self.model, self.tokens, self.images) = (model, tokens, images)
+    let configuration = model.configuration
+    let isReduced = model.precision != .fp32
+    let attendsInHalves =
+      isReduced && Compute.attendsInHalves(headDim: configuration.headDim) && !configuration.queryKeyNorm
+      && !configuration.differentialAttention
+    let blocks = model.parameters.blocks
+    let hasHeadNorm = configuration.differentialAttention || blocks.contains { $0.attentions.contains { $0.outputNorm != nil } }
+    let (dim, rows) = (tokens.columns, tokens.rows)
+    let storesHalves = model.precision.readsHalves(columns: dim) && !hasHeadNorm
+    branches = (0..<(blocks.map(\.attentions.count).max() ?? 0)).map { _ in
+      BranchMemory(
+        qkv: attendsInHalves
+          ? .halves(arena.halfMatrix(rows: rows, columns: 3 * dim))
+          : .floats(arena.spacedMatrix(rows: rows, columns: 3 * dim)),
+        heads: storesHalves
+          ? .halves(arena.halfMatrix(rows: rows, columns: dim))
+          : .floats(arena.spacedMatrix(rows: rows, columns: dim)))
+    }
+  }
+
+  // MARK: Before attention
+
+  /// Queries, keys and values of some rows.
+  func begin(_ block: Parameters.Block, _ rows: Range<Int>, _ arena: Arena) {
+    for (branch, memory) in zip(block.attentions, branches) {
+      arena.scope {
+        let norm = model.configuration.block == .postNorm ? nil : branch.norm
+        let input = normed(tokens[rows, 0..<tokens.columns].view, norm: norm, for: branch.qkv.weight.precision, arena)
+        let columns = 0..<3 * tokens.columns
+        switch memory.qkv {
+        case .halves(let qkv):
+          linear(input, branch.qkv, into: .storeHalves(qkv[rows, columns]))
+        case .floats(let qkv):
+          linear(input, branch.qkv, into: .store(qkv[rows, columns]))
+          normalizeHeads(branch.queryNorm, qkv[rows, 0..<tokens.columns])
+          normalizeHeads(branch.keyNorm, qkv[rows, tokens.columns..<2 * tokens.columns])
+        }
+      }
+    }
+  }
+
+  /// Norms each head's part of the rows.
+  private func normalizeHeads(_ norm: Parameters.Norm?, _ x: MutableMatrixView) {
+    guard let norm else { return }
+    let width = norm.gamma.columns
+    for start in stride(from: 0, to: x.columns, by: width) {
+      let head = x[0..<x.rows, start..<start + width]
+      compute.normalize(head.view, norm, into: head)
+    }
+  }
+
+  // MARK: Attention
+
+  /// The heads of all rows.
+  func attend(_ block: Parameters.Block, _ compute: Compute, _ arena: Arena) {
+    let (dim, rows) = (tokens.columns, 0..<tokens.rows)
+    for (branch, memory) in zip(block.attentions, branches) {
+      if let differential = branch.differential {
+        guard case .floats(let qkv) = memory.qkv, case .floats(let heads) = memory.heads else { continue }
+        subtract(
+          qkv[rows, 0..<dim].view, qkv[rows, dim..<2 * dim].view, qkv[rows, 2 * dim..<3 * dim].view, differential,
+          into: heads, compute, arena)
+        continue
+      }
+      let input: AttentionInput =
+        switch memory.qkv {
+        case .halves(let qkv):
+          .halves(
+            queries: qkv[rows, 0..<dim], keys: qkv[rows, dim..<2 * dim], values: qkv[rows, 2 * dim..<3 * dim])
+        case .floats(let qkv):
+          .floats(
+            queries: qkv[rows, 0..<dim].view, keys: qkv[rows, dim..<2 * dim].view,
+            values: qkv[rows, 2 * dim..<3 * dim].view)
+        }
+      let output: AttentionOutput =
+        switch memory.heads {
+        case .halves(let heads): .halves(heads)
+        case .floats(let heads): .floats(heads)
+        }
+      compute.attention(
+        input, images: images, numHeads: model.configuration.numHeads, into: output, arena: arena)
+    }
+  }
+
+  /// The difference of two attentions, each head with queries and keys of half its width (timm's `DiffAttention`).
+  private func subtract(
+    _ queries: MatrixView, _ keys: MatrixView, _ values: MatrixView, _ differential: Parameters.Differential,
+    into out: MutableMatrixView, _ compute: Compute, _ arena: Arena
+  ) {
+    let width = model.configuration.headDim
+    let rows = 0..<queries.rows
+    arena.scope {
+      let second = arena.matrix(rows: queries.rows, columns: width)
+      for head in 0..<model.configuration.numHeads {
+        let columns = head * width..<(head + 1) * width
+        let middle = columns.lowerBound + width / 2
+        let target = out[rows, columns]
+        for (half, result) in [(columns.lowerBound..<middle, target), (middle..<columns.upperBound, second)] {
+          compute.attention(
+            .floats(queries: queries[rows, half], keys: keys[rows, half], values: values[rows, columns]),
+            images: images, numHeads: 1, into: .floats(result), arena: arena)
+        }
+        for row in rows {
+          let (a, b) = (target.row(row), second.row(row))
+          for column in a.indices { a[column] -= differential.lambda * b[column] }
+        }
+        compute.normalize(target.view, differential.norm, into: target)
+      }
+    }
+  }
+
+  // MARK: After attention
+
+  /// The projections of the heads and the MLPs of some rows, added to the tokens.
+  func finish(_ block: Parameters.Block, _ rows: Range<Int>, _ arena: Arena) {
+    let tokens = tokens[rows, 0..<tokens.columns]
+    switch model.configuration.block {
+    case .preNorm:
+      for (branch, memory) in zip(block.attentions, branches) { project(memory.heads, rows, branch, into: tokens, arena) }
+      addMLPs(block.mlps, to: tokens, arena)
+    case .postNorm:
+      for (branch, memory) in zip(block.attentions, branches) {
+        addNormed(branch.norm, to: tokens, arena) { project(memory.heads, rows, branch, into: $0, arena) }
+      }
+      for branch in block.mlps {
+        addNormed(branch.norm, to: tokens, arena) { result in
+          let input = normed(tokens.view, norm: nil, for: branch.fc1.weight.precision, arena)
+          transform(input, branch, into: result, arena)
+        }
+      }
+    case .parallel:
+      guard let attention = block.attentions.first, let mlp = block.mlps.first else { return }
+      arena.scope {
+        // Read before the attention is added.
+        let input = normed(tokens.view, norm: attention.norm, for: mlp.fc1.weight.precision, arena)
+        project(branches[0].heads, rows, attention, into: tokens, arena)
+        transform(input, mlp, into: tokens, arena)
+      }
+    }
+  }
+
+  /// residual += layerScale * projection(heads)
+  private func project(
+    _ heads: Matrix, _ rows: Range<Int>, _ branch: Parameters.Attention, into residual: MutableMatrixView,
+    _ arena: Arena
+  ) {
+    arena.scope {
+      let input: ProductRows
+      switch heads {
+      case .halves(let heads):
+        input = ProductRows(heads[rows, 0..<heads.columns])
+      case .floats(let heads):
+        let heads = heads[rows, 0..<heads.columns]
+        if let norm = branch.outputNorm { compute.normalize(heads.view, norm, into: heads) }
+        input = compute.rows(heads.view, for: branch.projection.weight.precision, arena: arena)
+      }
+      linear(input, branch.projection, into: .add(residual, layerScale: branch.layerScale?.base))
+    }
+  }
+
+  /// MLPs that all read the tokens as they are before the first of them is added.
+  private func addMLPs(_ mlps: [Parameters.MLP], to tokens: MutableMatrixView, _ arena: Arena) {
+    arena.scope {
+      var input = tokens.view
+      if mlps.count > 1 {
+        let copy = arena.matrix(rows: tokens.rows, columns: tokens.columns)
+        copy.copy(from: input)
+        input = copy.view
+      }
+      for branch in mlps {
+        arena.scope {
+          transform(normed(input, norm: branch.norm, for: branch.fc1.weight.precision, arena), branch, into: tokens, arena)
+        }
+      }
+    }
+  }
+
+  /// tokens += norm(branch)
+  private func addNormed(
+    _ norm: Parameters.Norm, to tokens: MutableMatrixView, _ arena: Arena, _ branch: (MutableMatrixView) -> Void
+  ) {
+    arena.scope {
+      let result = arena.matrix(rows: tokens.rows, columns: tokens.columns)
+      for row in 0..<result.rows { result.row(row).update(repeating: 0) }
+      branch(result)
+      compute.normalize(result.view, norm, into: result)
+      compute.add(result.view, to: tokens)
+    }
+  }
+
+  /// residual += layerScale * fc2(activation(fc1(x)))
+  private func transform(
+    _ x: ProductRows, _ branch: Parameters.MLP, into residual: MutableMatrixView, _ arena: Arena
+  ) {
+    let configuration = model.configuration
+    let activation = configuration.activation.function
+    let (precision, width) = (branch.fc2.weight.precision, configuration.mlpDim)
+    arena.scope {
+      let hidden: ProductRows
+      if precision.readsHalves(columns: width) && !configuration.gatedMLP && branch.innerNorm == nil {
+        let halves = arena.halfMatrix(rows: x.rows, columns: width)
+        linear(x, branch.fc1, activation: activation, into: .storeHalves(halves))
+        hidden = ProductRows(halves)
+      } else {
+        var floats = arena.spacedMatrix(rows: x.rows, columns: configuration.gatedMLP ? 2 * width : width)
+        linear(x, branch.fc1, activation: configuration.gatedMLP ? nil : activation, into: .store(floats))
+        if configuration.gatedMLP {
+          let gated = floats[0..<floats.rows, 0..<width]
+          compute.gate(floats.view, activation: activation, into: gated)
+          floats = gated
+        }
+        if let norm = branch.innerNorm { compute.normalize(floats.view, norm, into: floats) }
+        hidden = compute.rows(floats.view, for: precision, arena: arena)
+      }
+      linear(hidden, branch.fc2, into: .add(residual, layerScale: branch.layerScale?.base))
+    }
+  }
+
+  // MARK: Parts
+
+  private func linear(
+    _ x: ProductRows, _ layer: Parameters.Linear, activation: Activation? = nil, into out: ProductOutput
+  ) {
+    compute.linear(x, weight: layer.weight, bias: layer.bias?.base, activation: activation, into: out)
+  }
+
+  /// x, normed where there is a norm, as products read it.
+  private func normed(
+    _ x: MatrixView, norm: Parameters.Norm?, for precision: Precision, _ arena: Arena
+  ) -> ProductRows {
+    guard let norm else { return compute.rows(x, for: precision, arena: arena) }
+    return compute.rows(x.rows, columns: x.columns, for: precision, arena: arena) { rows, out in
+      compute.normalize(x[rows, 0..<x.columns], norm, into: out)
+    }
+  }
+}

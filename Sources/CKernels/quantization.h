@@ -1,4 +1,4 @@
-/// The scale and zero point of a row of 8-bit numbers.
+/// Scales and zero points of 8-bit numbers.
 
 #ifndef CKERNELS_QUANTIZATION_H
 #define CKERNELS_QUANTIZATION_H
@@ -22,6 +22,12 @@ static inline quantization quantization_of(float least, float largest, bool has_
   if (!(scale > 0x1p-120f)) return (quantization){.scale = 0, .inverse = 0, .zero_point = 0};
   const float inverse = 1 / scale;
   return (quantization){.scale = scale, .inverse = inverse, .zero_point = (int32_t)rintf(-least * inverse)};
+}
+
+/// What a unit of 8-bit weights is worth, where `largest` is the largest magnitude of their row.
+static inline float weight_scale(float largest) {
+  const float scale = largest / 127;
+  return scale > 0 ? scale : 1;
 }
 
 #endif

@@ -139,7 +139,7 @@ private struct PackingTarget: @unchecked Sendable {
     }
     let first = panel * kernel.layout.width
     let levels = scratch.levels
-    ckernels_quantize_weights(
+    Operations.active.quantize_weights(
       rows.base, rows.rowStride, rows.rows, inner, levels, inner, scales + first)
     ckernels_pack_rows_int8(kernel.layout, levels, inner, rows.rows, inner, target, sums + first)
   }

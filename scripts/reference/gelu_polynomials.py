@@ -1,8 +1,8 @@
-"""Fits the two polynomials of Sources/CKernels/Vector/gelu.h and prints their coefficients, lowest power first.
+"""Fits the polynomials of Sources/CKernels/Vector/gelu.h and prints their coefficients, lowest power first.
 
     scripts/reference/gelu_polynomials.py
 
-Both are of least relative error over their range: least squares on Chebyshev nodes, the weights raised where the
+The first two are of least relative error over their range, the third of least absolute error: least squares on Chebyshev nodes, the weights raised where the
 error is large (Lawson's iteration). The coefficients are rounded to float32 one by one, lowest power first, and
 the others are fitted anew after each.
 """
@@ -12,6 +12,7 @@ from scipy.special import erf, erfc, erfcx
 
 BOUND = 1.0  # the first polynomial holds below it, the second from it to 15
 SCALE = 0.4  # t = 1 / (1 + SCALE a)
+CLAMP = 4.25  # the third stands for all: beyond, Phi is 1 but for 1e-5
 
 
 def fit(x, powers, values, weights):
@@ -54,7 +55,14 @@ def tail(degree=8):
     return fit(t, t[:, None] ** np.arange(degree + 1), values, 1 / values)
 
 
-for name, (coefficients, error) in {"S": centre(), "P": tail()}.items():
-    print(f"{name}, largest relative error {error:.1e}")
+def rough(degree=8):
+    """R(x^2) = (Phi(x) - 1/2) / x for |x| < CLAMP; the error is that of x (1/2 + x R(x^2))."""
+    x = nodes(0, CLAMP)
+    powers = (x[:, None] ** 2) ** np.arange(degree + 1)
+    return fit(x, powers, erf(x / np.sqrt(2)) / (2 * x), x**2)
+
+
+for name, (coefficients, error) in {"S": centre(), "P": tail(), "R": rough()}.items():
+    print(f"{name}, largest error {error:.1e}")
     for coefficient in coefficients:
         print(f"  {coefficient:.9g}f")

@@ -24,6 +24,7 @@ const ckernels_operations ckernels_plain_operations = {
     .float32_to_bfloat16 = ckernels_plain_float32_to_bfloat16,
     .all_finite = ckernels_plain_all_finite,
     .quantize = ckernels_plain_quantize,
+    .quantize_weights = ckernels_plain_quantize_weights,
     .round_to_bfloat16 = ckernels_plain_round_to_bfloat16,
     .exponentials = ckernels_plain_exponentials,
     .products =

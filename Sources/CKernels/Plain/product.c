@@ -113,6 +113,17 @@ void ckernels_plain_quantize(const float *x, size_t stride, size_t rows, size_t 
   }
 }
 
+void ckernels_plain_quantize_weights(const float *w, size_t stride, size_t outputs, size_t inner, int8_t *out,
+                                     size_t out_stride, float *scales) {
+  for (size_t o = 0; o < outputs; o++, w += stride, out += out_stride) {
+    float largest = 0;
+    for (size_t k = 0; k < inner; k++) largest = fmaxf(largest, fabsf(w[k]));
+    scales[o] = weight_scale(largest);
+    // A scale below the normal floats may have been rounded to less than the row needs.
+    for (size_t k = 0; k < inner; k++) out[k] = (int8_t)fminf(127, fmaxf(-127, rintf(w[k] / scales[o])));
+  }
+}
+
 void ckernels_plain_round_to_bfloat16(const float *x, size_t stride, size_t rows, size_t columns,
                                       ckernels_element element, void *out, size_t out_stride) {
   for (size_t r = 0; r < rows; r++, x += stride) {

@@ -138,16 +138,3 @@ void ckernels_pack_columns_bfloat16(ckernels_panel_layout layout, const uint16_t
     }
   }
 }
-
-void ckernels_quantize_weights(const float *w, size_t stride, size_t outputs, size_t inner, int8_t *out,
-                               size_t out_stride, float *scales) {
-  for (size_t o = 0; o < outputs; o++, w += stride, out += out_stride) {
-    float largest = 0;
-    for (size_t k = 0; k < inner; k++) largest = fmaxf(largest, fabsf(w[k]));
-    const float scale = largest / 127;
-    scales[o] = scale > 0 ? scale : 1;
-    // Below the normal numbers a scale may round to less than the row needs.
-    for (size_t k = 0; k < inner; k++)
-      out[k] = (int8_t)fminf(127, fmaxf(-127, rintf(w[k] / scales[o])));
-  }
-}

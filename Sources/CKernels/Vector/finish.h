@@ -9,9 +9,16 @@
 
 enum { PANEL = 2 * LANES };
 
-INLINE vfloat activated(const ckernels_activation activation, vfloat x) {
+/// What the sums of a tile are, and what their results are good for.
+typedef enum {
+  FINISH_FLOATS,    ///< float32, of numbers of full precision
+  FINISH_ROUNDED,   ///< float32, of numbers of 8 bits
+  FINISH_INTEGERS,  ///< int32
+} finish_kind;
+
+INLINE vfloat activated(const finish_kind kind, const ckernels_activation activation, vfloat x) {
   switch (activation) {
-    case CKERNELS_GELU: return gelu_lanes(x);
+    case CKERNELS_GELU: return kind == FINISH_FLOATS ? gelu_lanes(x) : rough_gelu_lanes(x);
     case CKERNELS_GELU_TANH: return gelu_tanh_lanes(x);
     case CKERNELS_QUICK_GELU: return quick_gelu_lanes(x);
     case CKERNELS_SILU: return silu_lanes(x);
@@ -43,9 +50,10 @@ INLINE void store_bfloat16(const bool whole, uint16_t *p, vfloat v, size_t n) {
 }
 
 /// A vector of outputs `o` of `rows` rows; its first n lanes where it is not whole.
-INLINE void finish_column(const bool exact, const ckernels_activation activation, const bool whole,
+INLINE void finish_column(const finish_kind kind, const ckernels_activation activation, const bool whole,
                           const ckernels_product *p, const float *sums, size_t row, size_t rows, size_t o,
                           size_t n) {
+  const bool exact = kind == FINISH_INTEGERS;
   const vfloat bias = p->bias ? load_some(whole, p->bias + o, n) : v_set(0);
   const vfloat gamma = p->gamma ? load_some(whole, p->gamma + o, n) : v_set(1);
   const vfloat scale = exact ? load_some(whole, p->scales + o, n) : v_set(1);
@@ -61,7 +69,7 @@ INLINE void finish_column(const bool exact, const ckernels_activation activation
     } else {
       y = v_add(v_load(sums), bias);
     }
-    y = activated(activation, y);
+    y = activated(kind, activation, y);
     const size_t place = (row + r) * p->out_stride + o;
     if (p->store == CKERNELS_STORE_BFLOAT16) {
       store_bfloat16(whole, (uint16_t *)p->out + place, p->gamma ? v_mul(gamma, y) : y, n);
@@ -76,33 +84,34 @@ INLINE void finish_column(const bool exact, const ckernels_activation activation
   }
 }
 
-INLINE void finish_columns(const bool exact, const ckernels_activation activation, const ckernels_product *p,
+INLINE void finish_columns(const finish_kind kind, const ckernels_activation activation, const ckernels_product *p,
                            const float *sums, size_t row, size_t rows, size_t o) {
   for (size_t i = 0; i < PANEL && o + i < p->outputs; i += LANES) {
     const size_t n = p->outputs - (o + i);
     if (n >= LANES)
-      finish_column(exact, activation, true, p, sums + i, row, rows, o + i, LANES);
+      finish_column(kind, activation, true, p, sums + i, row, rows, o + i, LANES);
     else
-      finish_column(exact, activation, false, p, sums + i, row, rows, o + i, n);
+      finish_column(kind, activation, false, p, sums + i, row, rows, o + i, n);
   }
 }
 
 /// Defines `name`: the outputs from `o` on, of sums [rows, PANEL].
-#define FINISH_TILE(name, exact)                                                                            \
+#define FINISH_TILE(name, kind)                                                                             \
   TARGET __attribute__((noinline)) static void name(const ckernels_product *p, const float *sums, size_t row, \
                                                     size_t rows, size_t o) {                                \
     switch (p->activation) {                                                                                \
-      case CKERNELS_IDENTITY: return finish_columns(exact, CKERNELS_IDENTITY, p, sums, row, rows, o);       \
-      case CKERNELS_GELU: return finish_columns(exact, CKERNELS_GELU, p, sums, row, rows, o);               \
-      case CKERNELS_GELU_TANH: return finish_columns(exact, CKERNELS_GELU_TANH, p, sums, row, rows, o);     \
-      case CKERNELS_QUICK_GELU: return finish_columns(exact, CKERNELS_QUICK_GELU, p, sums, row, rows, o);   \
-      case CKERNELS_SILU: return finish_columns(exact, CKERNELS_SILU, p, sums, row, rows, o);               \
-      case CKERNELS_RELU: return finish_columns(exact, CKERNELS_RELU, p, sums, row, rows, o);               \
-      case CKERNELS_TANH: return finish_columns(exact, CKERNELS_TANH, p, sums, row, rows, o);               \
+      case CKERNELS_IDENTITY: return finish_columns(kind, CKERNELS_IDENTITY, p, sums, row, rows, o);        \
+      case CKERNELS_GELU: return finish_columns(kind, CKERNELS_GELU, p, sums, row, rows, o);                \
+      case CKERNELS_GELU_TANH: return finish_columns(kind, CKERNELS_GELU_TANH, p, sums, row, rows, o);      \
+      case CKERNELS_QUICK_GELU: return finish_columns(kind, CKERNELS_QUICK_GELU, p, sums, row, rows, o);    \
+      case CKERNELS_SILU: return finish_columns(kind, CKERNELS_SILU, p, sums, row, rows, o);                \
+      case CKERNELS_RELU: return finish_columns(kind, CKERNELS_RELU, p, sums, row, rows, o);                \
+      case CKERNELS_TANH: return finish_columns(kind, CKERNELS_TANH, p, sums, row, rows, o);                \
     }                                                                                                       \
   }
 
-FINISH_TILE(finish_floats, false)    // float32
-FINISH_TILE(finish_integers, true)  // int32
+FINISH_TILE(finish_floats, FINISH_FLOATS)
+FINISH_TILE(finish_rounded, FINISH_ROUNDED)
+FINISH_TILE(finish_integers, FINISH_INTEGERS)
 
 #endif

@@ -13,11 +13,11 @@
 // error grows with the root of the parts and not of the whole.
 enum { CHUNK = 256 };
 
-/// The sums of one tile over all groups of k, written to sums [rows, PANEL].
+/// The sums of one tile over all groups of k, written to sums [rows, PANEL], whose rows are sums_stride apart.
 ///
 /// Rows are addressed from two of them by multiples of the stride: 14 pointers would not fit into the registers.
 INLINE void tile_sums(const tile_kind kind, const size_t rows, const char *x, size_t stride, const char *panel,
-                      size_t groups, float *sums) {
+                      size_t groups, float *sums, size_t sums_stride) {
   const size_t stride3 = 3 * stride, stride5 = 5 * stride;
   const size_t step = PANEL * tile_unit(kind);
   size_t done = 0;
@@ -58,7 +58,7 @@ INLINE void tile_sums(const tile_kind kind, const size_t rows, const char *x, si
     }
 #pragma clang loop unroll(full)
     for (size_t r = 0; r < rows; r++) {
-      float *sum = sums + r * PANEL;
+      float *sum = sums + r * sums_stride;
       v_store(sum, is_first ? s[r][0] : v_add(v_load(sum), s[r][0]));
       v_store(sum + LANES, is_first ? s[r][1] : v_add(v_load(sum + LANES), s[r][1]));
     }
@@ -70,10 +70,10 @@ INLINE void tile_sums(const tile_kind kind, const size_t rows, const char *x, si
 
 /// `tile_sums` for a number of rows that is only known now.
 INLINE void tile_sums_of(const tile_kind kind, size_t rows, const char *x, size_t stride, const char *panel,
-                         size_t groups, float *sums) {
+                         size_t groups, float *sums, size_t sums_stride) {
 #define TILE_CASE(n) \
   case n:            \
-    return tile_sums(kind, n, x, stride, panel, groups, sums);
+    return tile_sums(kind, n, x, stride, panel, groups, sums, sums_stride);
   switch (rows) {
     TILE_CASE(1)
     TILE_CASE(2)
@@ -106,7 +106,9 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
   const size_t cache = ckernels_second_level_cache() / 8 * 5;
   const size_t room = cache > panel_bytes ? (cache - panel_bytes) / (TILE_ROWS * 4 * (groups + 1)) : 0;
   const size_t block = room > 2 ? room : 2;
-  float sums[TILE_ROWS * PANEL] __attribute__((aligned(64)));
+  const bool is_plain = !tile_is_exact(kind) && p->store == CKERNELS_STORE_FLOAT32 && !p->bias && !p->factors &&
+                        !p->gamma && p->activation == CKERNELS_IDENTITY;
+  float memory[TILE_ROWS * PANEL] __attribute__((aligned(64)));
   for (size_t first = 0; first < tiles; first += block) {
     const size_t end = first + block < tiles ? first + block : tiles;
     const char *panel = p->panels;
@@ -114,8 +116,18 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
       for (size_t t = first; t < end; t++) {
         // Tiles of equal height, give or take a row.
         const size_t row = t * p->rows / tiles, rows = (t + 1) * p->rows / tiles - row;
-        tile_sums_of(kind, rows, (const char *)p->x + row * p->x_stride, p->x_stride, panel, groups, sums);
-        (tile_is_exact(kind) ? finish_integers : finish_floats)(p, sums, row, rows, o);
+        const char *x = (const char *)p->x + row * p->x_stride;
+        // Sums that are results go where these belong.
+        const bool is_direct = is_plain && o + PANEL <= p->outputs;
+        float *sums = is_direct ? (float *)p->out + row * p->out_stride + o : memory;
+        tile_sums_of(kind, rows, x, p->x_stride, panel, groups, sums, is_direct ? p->out_stride : PANEL);
+        if (is_direct) continue;
+        if (tile_is_exact(kind))
+          finish_integers(p, sums, row, rows, o);
+        else if (kind == TILE_FLOAT)
+          finish_floats(p, sums, row, rows, o);
+        else
+          finish_rounded(p, sums, row, rows, o);
       }
   }
 }

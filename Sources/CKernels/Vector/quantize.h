@@ -1,4 +1,4 @@
-/// Bodies of `quantize` and `round_to_bfloat16` (see CKernels.h) in the words of vector.h.
+/// Bodies of `quantize`, `quantize_weights` and `round_to_bfloat16` (see CKernels.h) in the words of vector.h.
 
 #include "../quantization.h"
 
@@ -55,6 +55,27 @@ TARGET static void quantize(const float *x, size_t stride, size_t rows, size_t c
       for (size_t i = columns; i % 4; i++) bytes[i] = 0;
     else
       for (size_t i = columns; i % 2; i++) words[i] = 0;
+  }
+}
+
+TARGET static void quantize_weights(const float *w, size_t stride, size_t outputs, size_t inner, int8_t *out,
+                                    size_t out_stride, float *scales) {
+  const size_t whole = inner - inner % LANES, rest = inner % LANES;
+  for (size_t o = 0; o < outputs; o++, w += stride, out += out_stride) {
+    vfloat largest = v_set(0);
+    for (size_t i = 0; i < whole; i += LANES) largest = v_max(largest, v_abs(v_load(w + i)));
+    if (rest) largest = v_max(largest, v_abs(v_load_tail(w + whole, rest, 0)));
+    scales[o] = weight_scale(v_largest(largest));
+    const vfloat scale = v_set(scales[o]);
+    // A scale below the normal floats may have been rounded to less than the row needs.
+    const vfloat least = v_set(-127), most = v_set(127);
+    for (size_t i = 0; i < inner; i += LANES) {
+      const size_t n = inner - i < LANES ? inner - i : LANES;
+      const vfloat v = n == LANES ? v_load(w + i) : v_load_tail(w + i, n, 0);
+      int8_t levels[LANES];
+      v_to_signed_bytes(levels, v_min(most, v_max(least, v_round(v_div(v, scale)))));
+      memcpy(out + i, levels, n);
+    }
   }
 }
 

@@ -19,7 +19,7 @@
 ///   v_nonfinite(seen, v)        `seen`, changed to nonzero if v holds a NaN or an infinity
 ///   v_between(seen, v, a, b)    `seen`, changed to nonzero if v holds a magnitude of at least a and below b
 ///   vint                        a vector of LANES int32;  i_load, i_set, i_sub, i_mul, v_from_int
-///   v_to_bytes, v_to_words      integral floats of 0...255 as 8 or 16 bits
+///   v_to_bytes, v_to_words      integral floats of 0...255 as 8 or 16 bits;  v_to_signed_bytes: of -128...127
 ///   vdouble                     a vector of LANES / 2 doubles;  v_low, v_high: half a vector as doubles
 
 #ifndef CKERNELS_VECTOR_H
@@ -55,6 +55,7 @@
       .float32_to_bfloat16 = float32_to_bfloat16, \
       .all_finite = all_finite,                   \
       .quantize = quantize,                       \
+      .quantize_weights = quantize_weights,       \
       .round_to_bfloat16 = round_to_bfloat16,     \
       .exponentials = exponentials,               \
       .products = {fp32, bf16, int8},             \

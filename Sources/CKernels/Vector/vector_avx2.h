@@ -137,6 +137,13 @@ INLINE void v_to_bytes(void *out, vfloat v) {
 }
 INLINE void v_to_words(void *out, vfloat v) { _mm_storeu_si128((__m128i *)out, words_of(v)); }
 
+// `out` gets LANES integers of -128...127.
+INLINE void v_to_signed_bytes(void *out, vfloat v) {
+  const __m256i wide = _mm256_cvtps_epi32(v);
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  _mm_storel_epi64((__m128i *)out, _mm_packs_epi16(words, words));
+}
+
 #define TILE_ROWS 6
 
 INLINE vfloat tile_load(const tile_kind kind, const char *p) {

@@ -117,6 +117,11 @@ INLINE void v_to_words(void *out, vfloat v) {
   _mm256_storeu_si256((__m256i *)out, _mm512_cvtusepi32_epi16(_mm512_cvtps_epi32(v)));
 }
 
+// `out` gets LANES integers of -128...127.
+INLINE void v_to_signed_bytes(void *out, vfloat v) {
+  _mm_storeu_si128((__m128i *)out, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+
 #define TILE_ROWS 14
 
 INLINE vfloat tile_load(const tile_kind kind, const char *p) {

@@ -110,6 +110,11 @@ typedef struct {
   void (*quantize)(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,
                    void *out, size_t out_stride, float *scales, int32_t *zero_points);
 
+  /// Rounds the rows of w [O, K] to int8, each by its own scale: out = round(w / scale) with scale = max |w| / 127,
+  /// 1 for a row of zeros. Values are finite. stride, out_stride: elements between the starts of two rows.
+  void (*quantize_weights)(const float *w, size_t stride, size_t outputs, size_t inner, int8_t *out,
+                           size_t out_stride, float *scales);
+
   /// Each value rounded to bfloat16. x [R, D]; out [R, D] of bfloat16, filled up with 0 to a multiple of 4 bytes,
   /// or of float32 with such values; out_stride in bytes.
   void (*round_to_bfloat16)(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,

@@ -112,11 +112,6 @@ void ckernels_pack_columns(ckernels_panel_layout layout, const float *w, size_t 
 void ckernels_pack_columns_bfloat16(ckernels_panel_layout layout, const uint16_t *w, size_t stride,
                                     size_t outputs, size_t inner, void *panels);
 
-/// Rounds the rows of w [O, K] to int8, each by its own scale: out = round(w / scale) with scale = max |w| / 127,
-/// 1 for a row of zeros. Values are finite. stride, out_stride: elements between the starts of two rows.
-void ckernels_quantize_weights(const float *w, size_t stride, size_t outputs, size_t inner, int8_t *out,
-                               size_t out_stride, float *scales);
-
 /// The largest K of an int8 product: its sums, of terms of at most 255 * 127, stay within an int32.
 static const size_t ckernels_int8_largest_inner = INT32_MAX / (255 * 127);
 

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CKernelsPeaks.h"
+
 #ifdef __clang__
 #pragma clang assume_nonnull begin
 #else

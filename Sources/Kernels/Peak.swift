@@ -1,4 +1,5 @@
 import CKernels
+import Synchronization
 
 /// The most multiply-adds that the machine does in a given time, as measured by loops that do nothing else and touch no memory: the
 /// yardstick for everything that is made of matrix products.
@@ -63,7 +64,7 @@ public struct Peak: Sendable, Equatable {
     of loop: ckernels_peak_loop, rounds: UInt64, pool: ThreadPool, duration: Duration
   ) -> Double {
     let run = loop.run
-    let rates = RateSum()
+    let total = Mutex(0.0)
     let end = ContinuousClock.now + duration
     pool.forEach(pool.threadCount) { _ in
       let start = ContinuousClock.now
@@ -75,20 +76,9 @@ public struct Peak: Sendable, Equatable {
         operations += run(rounds)
         now = .now
       } while now < end
-      rates.add(Double(operations) / ((now - start) / .nanoseconds(1)))
+      let rate = Double(operations) / ((now - start) / .nanoseconds(1))
+      total.withLock { $0 += rate }
     }
-    return rates.total
-  }
-}
-
-/// What the threads reach together.
-private final class RateSum: @unchecked Sendable {
-  private let mutex = PosixMutex()
-  private(set) var total = 0.0
-
-  func add(_ rate: Double) {
-    mutex.lock()
-    defer { mutex.unlock() }
-    total += rate
+    return total.withLock { $0 }
   }
 }

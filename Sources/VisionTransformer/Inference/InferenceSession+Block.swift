@@ -88,28 +88,32 @@ extension InferenceSession {
     let (dim, numTokens) = (x.columns, model.numTokens)
     arena.scope {
       let qkv = arena.matrix(rows: x.rows, columns: 3 * dim)
-      linear(x, branch.qkv, activation: nil, into: qkv)
+      timed(.qkv) { linear(x, branch.qkv, activation: nil, into: qkv) }
       normalizeHeads(branch.queryNorm, qkv[0..<qkv.rows, 0..<dim])
       normalizeHeads(branch.keyNorm, qkv[0..<qkv.rows, dim..<2 * dim])
       let heads = arena.matrix(rows: x.rows, columns: dim)
-      for image in 0..<batch {
-        let rows = image * numTokens..<(image + 1) * numTokens
-        let (queries, keys, values) = (
-          qkv[rows, 0..<dim], qkv[rows, dim..<2 * dim], qkv[rows, 2 * dim..<3 * dim]
-        )
-        if let differential = branch.differential {
-          subtract(queries.view, keys.view, values.view, differential, into: heads[rows, 0..<dim])
-        } else {
-          compute.attention(
-            queries: queries.view, keys: keys.view, values: values.view,
-            numHeads: model.configuration.numHeads, into: heads[rows, 0..<dim], probabilities: nil,
-            arena: arena)
+      timed(.attention) {
+        for image in 0..<batch {
+          let rows = image * numTokens..<(image + 1) * numTokens
+          let (queries, keys, values) = (
+            qkv[rows, 0..<dim], qkv[rows, dim..<2 * dim], qkv[rows, 2 * dim..<3 * dim]
+          )
+          if let differential = branch.differential {
+            subtract(queries.view, keys.view, values.view, differential, into: heads[rows, 0..<dim])
+          } else {
+            compute.attention(
+              queries: queries.view, keys: keys.view, values: values.view,
+              numHeads: model.configuration.numHeads, into: heads[rows, 0..<dim], probabilities: nil,
+              arena: arena)
+          }
         }
       }
       if let norm = branch.outputNorm { normalize(heads.view, norm, into: heads) }
-      compute.linearResidual(
-        heads.view, weight: branch.projection.weight, bias: branch.projection.bias?.base,
-        layerScale: branch.layerScale?.base, into: residual, arena: arena)
+      timed(.projection) {
+        compute.linearResidual(
+          heads.view, weight: branch.projection.weight, bias: branch.projection.bias?.base,
+          layerScale: branch.layerScale?.base, into: residual, arena: arena)
+      }
     }
   }
 
@@ -159,16 +163,20 @@ extension InferenceSession {
     arena.scope {
       var hidden = arena.matrix(
         rows: x.rows, columns: configuration.gatedMLP ? 2 * configuration.mlpDim : configuration.mlpDim)
-      linear(x, branch.fc1, activation: configuration.gatedMLP ? nil : activation, into: hidden)
+      timed(.fc1) {
+        linear(x, branch.fc1, activation: configuration.gatedMLP ? nil : activation, into: hidden)
+      }
       if configuration.gatedMLP {
         let gated = hidden[0..<hidden.rows, 0..<configuration.mlpDim]
-        compute.gate(hidden.view, activation: activation, into: gated)
+        timed(.activation) { compute.gate(hidden.view, activation: activation, into: gated) }
         hidden = gated
       }
       if let norm = branch.innerNorm { normalize(hidden.view, norm, into: hidden) }
-      compute.linearResidual(
-        hidden.view, weight: branch.fc2.weight, bias: branch.fc2.bias?.base,
-        layerScale: branch.layerScale?.base, into: residual, arena: arena)
+      timed(.fc2) {
+        compute.linearResidual(
+          hidden.view, weight: branch.fc2.weight, bias: branch.fc2.bias?.base,
+          layerScale: branch.layerScale?.base, into: residual, arena: arena)
+      }
     }
   }
 

@@ -10,12 +10,17 @@ public final class InferenceSession {
   public let model: VisionTransformer
   let compute: Compute
   let arena = Arena()
+  /// Measures the operations; nil where nobody asks.
+  let clock: OperationClock?
 
-  /// - Parameter compute: on which threads the layers run; by default on the caller's alone.
-  public init(_ model: VisionTransformer, compute: Compute = Compute()) {
+  /// - Parameters:
+  ///   - compute: on which threads the layers run; by default on the caller's alone.
+  ///   - clock: told how long each operation takes.
+  public init(_ model: VisionTransformer, compute: Compute = Compute(), clock: OperationClock? = nil) {
     precondition(!model.describesOnly, "the model was opened to be looked at, not to be run")
     self.model = model
     self.compute = compute
+    self.clock = clock
   }
 
   /// What the network is fed.
@@ -65,14 +70,18 @@ public final class InferenceSession {
     _ batch: Batch, observer: ((Stage, MatrixView) -> Void)? = nil, body: (Output) throws -> R
   ) rethrows -> R {
     try arena.scope {
-      let tokens = encode(batch, blocks: model.configuration.depth, observer: observer)
-      let normed = normalized(tokens)
-      observer?(.norm, normed)
-      let features = pool(normed, batch: batch.count)
-      return try body(
-        Output(
-          tokens: normed, features: features, logits: classify(features, tokens: normed),
-          embeddings: project(features)))
+      let output = timed(.other) {
+        let tokens = encode(batch, blocks: model.configuration.depth, observer: observer)
+        let normed = normalized(tokens)
+        observer?(.norm, normed)
+        return timed(.head) {
+          let features = pool(normed, batch: batch.count)
+          return Output(
+            tokens: normed, features: features, logits: classify(features, tokens: normed),
+            embeddings: project(features))
+        }
+      }
+      return try body(output)
     }
   }
 
@@ -94,7 +103,7 @@ public final class InferenceSession {
   private func encode(
     _ batch: Batch, blocks: Int, observer: ((Stage, MatrixView) -> Void)?
   ) -> MatrixView {
-    let tokens = embed(batch)
+    let tokens = timed(.patchEmbedding) { embed(batch) }
     observer?(.embeddings, tokens.view)
     for (index, block) in model.parameters.blocks.prefix(blocks).enumerated() {
       forward(block, tokens: tokens, batch: batch.count)
@@ -171,11 +180,13 @@ public final class InferenceSession {
   }
 
   func normalize(_ x: MatrixView, _ norm: Parameters.Norm, into out: MutableMatrixView) {
-    switch norm.kind {
-    case .layerNorm:
-      compute.layerNorm(x, gamma: norm.gamma.base, beta: norm.beta?.base, epsilon: norm.epsilon, into: out)
-    case .rmsNorm:
-      compute.rmsNorm(x, gamma: norm.gamma.base, epsilon: norm.epsilon, into: out)
+    timed(.norm) {
+      switch norm.kind {
+      case .layerNorm:
+        compute.layerNorm(x, gamma: norm.gamma.base, beta: norm.beta?.base, epsilon: norm.epsilon, into: out)
+      case .rmsNorm:
+        compute.rmsNorm(x, gamma: norm.gamma.base, epsilon: norm.epsilon, into: out)
+      }
     }
   }
 }

@@ -58,7 +58,7 @@ import VisionTransformer
       let model = try VisionTransformer(
         randomWeightsOf: name, seed: seed, options: .init(transform: .init(size: ImageSize(size))))
       #expect(model.warnings.isEmpty && model.architectureName == name)
-      #expect(try model.transform.size == ImageSize(size))
+      #expect(model.transform.size == ImageSize(size))
       try model.checkWeights()
       let image = Image(
         width: size, height: size, pixels: (0..<size * size * 3).map { UInt8(truncatingIfNeeded: $0 * 37) })
@@ -88,7 +88,7 @@ import VisionTransformer
       let tensor = try #require(container.tensors[name])
       return container.elements(of: tensor).withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
     }
-    for (name, mean, deviation) in [("a", 1, 0.5), ("b", 0, 1.0)] {
+    for (name, mean, deviation) in [("a", 1.0, 0.5), ("b", 0.0, 1.0)] {
       let values = try numbers(name).map(Double.init)
       #expect(values.count == 20_000)
       let average = values.reduce(0, +) / 20_000

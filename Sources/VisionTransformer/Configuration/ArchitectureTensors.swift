@@ -24,6 +24,11 @@ package struct ArchitectureTensors {
 
   private func flag(_ name: String) -> Bool { entry.arguments[name]?.bool ?? false }
   private func number(_ name: String) -> Int { entry.arguments[name]?.int ?? 0 }
+  /// An argument where it is not the constructor's default: in place of a default, timm takes what the weights' tag says.
+  private func given(_ name: String) -> Int? {
+    let value = entry.arguments[name]?.int
+    return value == TimmArchitectures.table.defaults[name]?.int ? nil : value
+  }
   private func text(_ name: String) -> String? { entry.arguments[name]?.string }
 
   private mutating func add() {
@@ -33,7 +38,7 @@ package struct ArchitectureTensors {
     for index in 0..<number("depth") { block("blocks.\(index)") }
     if flag("final_norm") { norm(hasFeatureNorm ? "fc_norm" : "norm", d) }
     if pool == "map" { attentionPool() }
-    let classes = entry.arguments["num_classes"]?.int ?? 0
+    let classes = given("num_classes") ?? entry.pretrained["num_classes"]?.int ?? 0
     if classes > 0 {
       linear("head", classes, d)
       if entry.isDistilled { linear("head_dist", classes, d) }
@@ -82,7 +87,8 @@ package struct ArchitectureTensors {
       channels = stem(depths, inputs: channels)
       stride = 4 << max(0, depths.count - 1)
     }
-    let side = number("img_size") / max(1, patch * stride)
+    let size = given("img_size") ?? entry.pretrained["input_size"]?.array?.last?.int ?? 0
+    let side = size / max(1, patch * stride)
     tokens("pos_embed", side * side + (flag("no_embed_class") ? 0 : prefix))
     weight("patch_embed.proj.weight", d, channels, patch, patch)
     if !flag("pre_norm") { vector("patch_embed.proj.bias", d) }

@@ -53,6 +53,15 @@ public struct Checkpoint: Sendable {
     preprocessorConfiguration = belongs ? try JSONFile.document(at: preprocessorConfigurationPath)?.data : nil
   }
 
+  /// Tensors that are not a file's, without a configuration.
+  /// - Parameter path: stands for them in messages.
+  package init(_ container: any TensorContainer, path: FilePath) {
+    (self.container, self.path) = (container, path)
+    (configuration, configurationData, preprocessorConfiguration) = (nil, nil, nil)
+    configurationPath = path.appending("config.json")
+    preprocessorConfigurationPath = path.appending("preprocessor_config.json")
+  }
+
   private static func openFolder(_ folder: FilePath) throws(CheckpointError) -> any TensorContainer {
     for name in usualNames where FileSystem.exists(folder.appending(name)) {
       return try openFile(folder.appending(name))

@@ -108,15 +108,16 @@ public struct Compute: Sendable {
   /// Calls `body` with blocks of rows that together make 0..<`rows`, all threads at work at the same time. Operations inside run
   /// on the thread that calls them.
   /// - Parameters:
-  ///   - arenas: scratch memory, one for each thread; `body` receives the one of its thread, in a scope.
+  ///   - arenas: scratch memory, one for each thread; `body` receives the one of its thread, in a scope, and the thread's number:
+  ///     0 is the caller's.
   public func forEachRowBlock(
-    _ rows: Int, arenas: Arenas, _ body: @Sendable (_ rows: Range<Int>, _ arena: Arena) -> Void
+    _ rows: Int, arenas: Arenas, _ body: @Sendable (_ rows: Range<Int>, _ arena: Arena, _ lane: Int) -> Void
   ) {
     let threads = pool?.threadCount ?? 1
     let blocks = max(1, min(rows, threads * ceilingOfQuotient(rows, threads * Compute.rowBlock)))
     @Sendable func run(_ block: Int, _ lane: Int) {
       let arena = arenas[lane]
-      arena.scope { body(rows * block / blocks..<rows * (block + 1) / blocks, arena) }
+      arena.scope { body(rows * block / blocks..<rows * (block + 1) / blocks, arena, lane) }
     }
     if let pool {
       pool.forEachLane(blocks, run)

@@ -78,6 +78,8 @@ public final class VisionTransformer: Sendable {
     let configuration = try reader.read()
     self.configuration = configuration
     let named = options.architecture ?? checkpoint.configuration?["architecture"]?.string
+    architectureName =
+      named ?? checkpoint.configuration?["model_type"]?.string ?? reader.likeness?.name
     family =
       named.map { "timm's \($0)" } ?? checkpoint.configuration?["model_type"]?.string.map {
         "transformers' \($0)"
@@ -128,6 +130,9 @@ public final class VisionTransformer: Sendable {
   /// What the architecture is called: timm's name, or transformers' model type; where neither is known, the architecture of timm that the
   /// tensors are like.
   public let family: String?
+
+  /// The name in `family` alone.
+  public let architectureName: String?
 
   /// Names of the file's tensors that no result depends on, sorted.
   public var unusedTensors: [String] {

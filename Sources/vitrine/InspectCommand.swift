@@ -39,8 +39,6 @@ struct Inspect: ParsableCommand {
     }
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
     let report = ModelReport(model)
-    do {
-      try ResultFile.standardOutput().append(line: json ? report.json : report.text(listsTensors: tensors))
-    } catch PipelineError.closedPipe {}
+    try StandardStreams.print(json ? report.json : report.text(listsTensors: tensors))
   }
 }

@@ -88,8 +88,8 @@ struct ModelReport: Encodable {
     if let family { rows.append(("family", family)) }
     rows += [
       ("network", network), ("patches", patches), ("tokens", tokenSummary), ("head", head),
-      ("parameters", "\(Self.rounded(Double(parameters) / 1e6)) million"),
-      ("arithmetic", "\(Self.rounded(gflops)) GFLOP an image"),
+      ("parameters", "\(Rounded.text(Double(parameters) / 1e6)) million"),
+      ("arithmetic", "\(Rounded.text(gflops)) GFLOP an image"),
       (
         "input",
         "\(preprocessing.size) pixels\(architecture.inChannels == 1 ? ", grey" : ""): \(preprocessing.resize), "
@@ -160,12 +160,6 @@ struct ModelReport: Encodable {
     let labels = labels == nil ? "without" : "with"
     let layer = a.representationDim.map { ", representation layer of \($0)" } ?? ""
     return "\(a.numClasses) classes from \(pool)\(layer), \(labels) labels"
-  }
-
-  /// Three significant places or so are enough to read.
-  private static func rounded(_ value: Double) -> String {
-    let scale: Double = value >= 100 ? 10 : value >= 10 ? 100 : value >= 1 ? 1000 : 1e5
-    return "\((value * scale).rounded() / scale)"
   }
 }
 

@@ -66,10 +66,7 @@ final class ProgressBar: Sendable {
     let done = doneBefore + state.done
     var parts = ["\(done) images"]
     if let total = state.total, total >= done, total > 0 {
-      let width = 24
-      let filled = width * done / total
-      let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-      parts = [bar, "\(done)/\(total)"]
+      parts = [Self.bar(share: Double(done) / Double(total)), "\(done)/\(total)"]
     }
     parts.append("\(Self.rounded(perSecond)) images/s")
     if let total = state.total, total >= done {
@@ -77,6 +74,17 @@ final class ProgressBar: Sendable {
     }
     if state.failed > 0 { parts.append("\(state.failed) failed") }
     return parts.joined(separator: "  ")
+  }
+
+  /// A bar for a share of something of which no more is known, 0...1.
+  static func text(_ name: String, share: Double) -> String {
+    "\(bar(share: share))  \(name)  \(Int((100 * share).rounded())) %"
+  }
+
+  private static func bar(share: Double) -> String {
+    let width = 24
+    let filled = min(width, max(0, Int(Double(width) * share)))
+    return String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
   }
 
   private static func seconds(_ duration: Duration) -> Double {

@@ -1,3 +1,5 @@
+import Pipeline
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -17,6 +19,15 @@ enum StandardStreams {
     where fcntl(descriptor, F_GETFD) == -1 {
       // The lowest free descriptor is taken: those below are open by now.
       _ = open("/dev/null", mode)
+    }
+  }
+  /// Writes a result of some lines to standard output; a reader that has closed the pipe is no error.
+  /// - Throws: `PipelineError.write`.
+  static func print(_ text: String) throws(PipelineError) {
+    do {
+      try ResultFile.standardOutput().append(line: text)
+    } catch {
+      guard case .closedPipe = error else { throw error }
     }
   }
 }

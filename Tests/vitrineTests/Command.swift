@@ -28,6 +28,13 @@ struct Command {
     try run(executable: executable, arguments, input: input, environment: environment)
   }
 
+  /// Runs a subcommand.
+  static func run(_ command: String, _ arguments: [String], environment: [String: String] = [:]) throws
+    -> Outcome
+  {
+    try run(executable: executable, [command] + arguments, input: nil, environment: environment)
+  }
+
   private static func run(
     executable: URL, _ arguments: [String], input: String? = nil, environment: [String: String]
   ) throws -> Outcome {

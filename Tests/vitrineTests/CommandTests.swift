@@ -5,7 +5,9 @@ import Testing
 
 @Suite struct CommandTests {
   /// The help texts, whole: `scripts/help` writes these files anew after a wanted change.
-  @Test(arguments: ["", "classify", "embed", "preprocess", "inspect", "convert"]) func help(_ command: String)
+  @Test(arguments: ["", "classify", "embed", "preprocess", "inspect", "convert", "bench"]) func help(
+    _ command: String
+  )
     throws
   {
     let name = command.isEmpty ? "vitrine" : "vitrine-\(command)"

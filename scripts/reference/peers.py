@@ -1,114 +1,132 @@
 #!/usr/bin/env python3
-"""Time Vitrine and PyTorch on one folder, turn by turn, and print medians.
+"""Time Vitrine beside PyTorch, ONNX Runtime and OpenVINO, turn by turn on this machine.
 
-    peers.py --vitrine .build/release/vitrine --photos DIR --cache DIR [--images 200] [--rounds 5] [--models a,b]
+Three parts (--parts network,folder,start; all by default), and a fourth where it is asked for (scaling):
 
-PyTorch tries every number of workers and batch size in the first round and keeps the fastest; its start-up (seconds) is
-not counted. Vitrine is timed as a whole process; its steady rate leaves out what a run over one image takes.
+- network: the network alone on images in memory, by model, batch size and precision.
+- folder: a folder of photos, decoded and classified, beside PyTorch with a DataLoader.
+- start: one photo, the whole process: wall time and peak memory.
+- scaling: Vitrine with one thread and with all.
+
+Models are timm's architectures with random weights (the time does not depend on them), the same for all, made once. A peer that is
+not installed, or that fails, is named and left out.
 """
 
 import argparse
+import datetime
+import importlib.metadata
 import json
 import os
 import pathlib
-import shutil
-import statistics
-import subprocess
+import platform
+import signal
 import sys
-import tempfile
-import time
 
-HERE = pathlib.Path(__file__).parent
-SUFFIXES = {".jpg", ".jpeg", ".png"}
+import peers_folder
+import peers_network
+import peers_start
 
-
-def random_model(name: str, cache: pathlib.Path) -> pathlib.Path:
-    """parity.py's model of this name. Made by another process: a child's peak memory counts what its parent held."""
-    code = "import pathlib, sys, parity; parity.random_model(sys.argv[1], pathlib.Path(sys.argv[2]))"
-    subprocess.run([sys.executable, "-c", code, name, str(cache.resolve())], check=True, cwd=HERE)
-    return cache / name
+PARTS = ("network", "folder", "start", "scaling")
+MODELS = ["vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224"]
 
 
-def repeat(photos: pathlib.Path, count: int, folder: pathlib.Path) -> pathlib.Path:
-    """A folder of `count` files: the photos again and again, linked where the file system allows it."""
-    originals = sorted(path for path in photos.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not originals:
-        sys.exit(f"no photos in {photos}")
-    folder.mkdir()
-    for index in range(count):
-        original = originals[index % len(originals)]
-        copy = folder / f"{index:05}{original.suffix.lower()}"
+def names(allowed: list[str] | None = None):
+    def parse(argument: str) -> list[str]:
+        parts = [part for part in argument.split(",") if part]
+        for part in parts:
+            if allowed is not None and part not in allowed:
+                raise argparse.ArgumentTypeError(f"{part} is none of {', '.join(allowed)}")
+        return parts
+
+    return parse
+
+
+def numbers(argument: str) -> list[int]:
+    values = [int(part) for part in argument.split(",")]
+    if not values or min(values) < 1:
+        raise argparse.ArgumentTypeError("numbers above 0, separated by commas")
+    return values
+
+
+def processor() -> str:
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def environment() -> dict:
+    versions = {}
+    for package in ("torch", "timm", "onnxruntime", "openvino", "nncf", "onnx", "numpy", "pillow"):
         try:
-            os.link(original.resolve(), copy)
-        except OSError:
-            shutil.copyfile(original, copy)
-    return folder
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return {"date": date, "processor": processor(), "cores": cores, "system": platform.platform(), "versions": versions}
 
 
-def run_vitrine(binary: pathlib.Path, inputs: pathlib.Path, model: pathlib.Path, threads: int) -> tuple[float, int]:
-    """Seconds and peak resident bytes of one whole process."""
-    line = [binary, "classify", inputs, "--model", model, "--threads", threads, "--output", os.devnull, "--quiet"]
-    started = time.perf_counter()
-    process = subprocess.Popen([str(part) for part in line])
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"vitrine ended with status {process.returncode}")
-    return seconds, usage.ru_maxrss * 1024
-
-
-def run_torch(folder: pathlib.Path, model: pathlib.Path, threads: int, choice: dict | None) -> list[dict]:
-    line = [sys.executable, HERE / "torch_folder.py", folder, "--model", model, "--threads", threads]
-    if choice:
-        line += ["--workers", choice["workers"], "--batch-sizes", choice["batch_size"]]
-    output = subprocess.run([str(part) for part in line], check=True, stdout=subprocess.PIPE, text=True).stdout
-    return [json.loads(text) for text in output.splitlines()]
-
-
-def compare(name: str, folder: pathlib.Path, options: argparse.Namespace) -> None:
-    model = random_model(name, options.cache)
-    count = sum(1 for _ in folder.iterdir())
-    first = min(folder.iterdir())
-    best: dict | None = None
-    torch_rates, whole_rates, steady_rates, torch_peak, vitrine_peak = [], [], [], 0, 0
-    for _ in range(options.rounds):
-        best = max(run_torch(folder, model, options.threads, best), key=lambda row: row["images_per_second"])
-        torch_rates.append(best["images_per_second"])
-        torch_peak = max(torch_peak, best["peak_rss_bytes"])
-        single, _ = run_vitrine(options.vitrine, first, model, options.threads)
-        seconds, peak = run_vitrine(options.vitrine, folder, model, options.threads)
-        whole_rates.append(count / seconds)
-        steady_rates.append((count - 1) / (seconds - single))
-        vitrine_peak = max(vitrine_peak, peak)
-    torch_rate, whole, steady = map(statistics.median, (torch_rates, whole_rates, steady_rates))
-    print(
-        f"{name:24} {torch_rate:8.1f} ({best['workers']} workers, batch {best['batch_size']:2}) {whole:8.1f} {steady:8.1f}"
-        f" {whole / torch_rate:6.2f} {torch_peak / 2**20:8.0f} {vitrine_peak / 2**20:8.0f}",
-        flush=True,
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    all_peers = [peer for peers in peers_network.PEERS.values() for peer in peers]
+    parser.add_argument("--vitrine", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--cache", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--parts", type=names(list(PARTS)), default=["network", "folder", "start"], help="what to measure")
+    parser.add_argument("--models", type=names(), help=f"timm's names (default: {','.join(MODELS)}; folder: the first two)")
+    parser.add_argument("--batch", type=numbers, default=[1, 8], help="images at a time (default: 1,8)")
+    parser.add_argument(
+        "--precisions", type=names(list(peers_network.PEERS)), default=list(peers_network.PEERS), help="(default: fp32,bf16,int8)"
+    )
+    parser.add_argument(
+        "--peers", type=names(all_peers), default=peers_network.DEFAULT_PEERS,
+        help=f"any of {', '.join(all_peers)} (default: all but those that are compiled)",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each; medians count (default: 5)")
+    parser.add_argument("--seconds", type=float, default=2, help="length of a turn (default: 2)")
+    parser.add_argument("--threads", type=int, default=2, help="of each (default: 2)")
+    parser.add_argument("--photos", type=pathlib.Path, required=True, help="folder of photos (default: samples/photos)")
+    parser.add_argument("--images", type=int, default=200, help="length of the folder part (default: 200)")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="also write all figures here")
+    parser.add_argument("--verbose", action="store_true", help="show the messages of the peers")
+    options = parser.parse_args()
+    if options.images < 2 or options.rounds < 1 or options.threads < 1 or options.seconds <= 0:
+        parser.error("at least two images, one round, one thread, and some time")
+    return options
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--vitrine", type=pathlib.Path, required=True)
-    parser.add_argument("--photos", type=pathlib.Path, required=True)
-    parser.add_argument("--cache", type=pathlib.Path, required=True)
-    parser.add_argument("--images", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--models", default="vit_tiny_patch16_224,vit_small_patch16_224")
-    options = parser.parse_args()
-    if options.images < 2 or options.rounds < 1:
-        parser.error("at least two images and one round")
-
-    print(f"{options.images} images, {options.threads} threads, median of {options.rounds}; images a second, memory in MiB")
-    print(f"{'model':24} {'torch':>8} {'':21} {'vitrine':>8} {'steady':>8} {'ratio':>6} {'torch':>8} {'vitrine':>8}")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = repeat(options.photos, options.images, pathlib.Path(scratch) / "photos")
-        for name in options.models.split(","):
-            compare(name, folder, options)
+    options = parse()
+    # A closed pipe ends the run; the workers see that their input ends.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    photos = sorted(path for path in options.photos.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
+    if not photos:
+        sys.exit(f"no JPEG photos in {options.photos}")
+    report = environment()
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    print(f"{report['processor']}, {report['cores']} cores, {report['date']}; {versions}", flush=True)
+    options.named, models = bool(options.models), options.models or MODELS
+    for part in [part for part in PARTS if part in options.parts]:
+        print()
+        options.models = models if options.named or part != "folder" else MODELS[:2]
+        match part:
+            case "network":
+                report[part] = peers_network.compare(options)
+            case "folder":
+                report[part] = peers_folder.compare(options)
+            case "start":
+                report[part] = peers_start.compare(options, photos[0])
+            case "scaling":
+                report[part] = peers_network.scale(options)
+        if options.json:
+            options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

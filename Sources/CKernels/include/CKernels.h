@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CKernelsPeaks.h"
 #include "CKernelsProducts.h"
 
 #ifdef __clang__

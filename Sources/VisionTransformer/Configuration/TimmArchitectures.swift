@@ -18,7 +18,8 @@ package struct TimmArchitectures: Sendable {
 
   package static let table = TimmArchitectures()
 
-  private let defaults: [String: JSONValue]
+  /// The constructor's arguments where an architecture says nothing else.
+  let defaults: [String: JSONValue]
   private let pretrainedDefaults: [String: JSONValue]
   private let aliases: [String: JSONValue]
   private let architectures: [String: JSONValue]

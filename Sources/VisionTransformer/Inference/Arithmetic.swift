@@ -2,30 +2,54 @@ import Kernels
 
 extension VisionTransformer {
   /// Floating-point operations of one image's matrix products, in billions; a multiply-add counts as two.
-  public var gflops: Double {
+  public var gflops: Double { NetworkOperation.allCases.reduce(0) { $0 + gflops(of: $1) } }
+
+  /// The share of one kind of operation in `gflops`.
+  public func gflops(of operation: NetworkOperation) -> Double {
     let tokens = Double(numTokens)
-    let patches = tokens - Double(configuration.numPrefixTokens)
-    var products = patches * parameters.patchEmbedding.size
-    if let stem = parameters.stem {
-      products += stem.products(of: Extent(height: transform.size.height, width: transform.size.width))
+    let blocks = parameters.blocks
+    let products: Double
+    switch operation {
+    case .patchEmbedding:
+      let patches = tokens - Double(configuration.numPrefixTokens)
+      let pixels = Extent(height: transform.size.height, width: transform.size.width)
+      products = patches * parameters.patchEmbedding.size + (parameters.stem?.products(of: pixels) ?? 0)
+    case .qkv: products = tokens * blocks.sum(\.attentions) { $0.qkv.size }
+    case .attention:
+      let scores = 2 * tokens * tokens * Double(configuration.embedDim)
+      products = blocks.sum(\.attentions) { $0.differential == nil ? scores : 1.5 * scores }
+    case .projection: products = tokens * blocks.sum(\.attentions) { $0.projection.size }
+    case .fc1: products = tokens * blocks.sum(\.mlps) { $0.fc1.size }
+    case .fc2: products = tokens * blocks.sum(\.mlps) { $0.fc2.size }
+    case .head: products = headProducts
+    case .norm, .conversion, .activation, .other: products = 0
     }
-    let scores = 2 * tokens * tokens * Double(configuration.embedDim)
-    for block in parameters.blocks {
-      for branch in block.attentions {
-        products += tokens * (branch.qkv.size + branch.projection.size)
-        products += branch.differential == nil ? scores : 1.5 * scores
-      }
-      for branch in block.mlps { products += tokens * (branch.fc1.size + branch.fc2.size) }
-    }
-    if let pool = parameters.attentionPool {
-      products += tokens * pool.keyValue.size + 2 * tokens * Double(configuration.embedDim)
-      products += pool.query.size + pool.projection.size + pool.fc1.size + pool.fc2.size
-    }
+    return 2 * products / 1e9
+  }
+
+  /// Multiplications behind the last block.
+  private var headProducts: Double {
     let heads = [
       parameters.representation, parameters.head, parameters.distillationHead, parameters.projection,
     ]
-    for layer in heads { products += layer?.size ?? 0 }
-    return 2 * products / 1e9
+    var products = heads.reduce(0) { $0 + ($1?.size ?? 0) }
+    if let pool = parameters.attentionPool {
+      let tokens = Double(numTokens)
+      products += tokens * pool.keyValue.size + 2 * tokens * Double(configuration.embedDim)
+      products += pool.query.size + pool.projection.size + pool.fc1.size + pool.fc2.size
+    }
+    return products
+  }
+}
+
+extension [Parameters.Block] {
+  /// The sum over all branches of a kind.
+  fileprivate func sum<Branch>(_ branches: KeyPath<Element, [Branch]>, _ size: (Branch) -> Double) -> Double {
+    joined(branches).reduce(0) { $0 + size($1) }
+  }
+
+  private func joined<Branch>(_ branches: KeyPath<Element, [Branch]>) -> [Branch] {
+    flatMap { $0[keyPath: branches] }
   }
 }
 

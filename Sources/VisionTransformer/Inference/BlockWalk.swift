@@ -23,6 +23,18 @@ extension Compute {
   }
 }
 
+/// What a thread works with.
+struct Lane {
+  let arena: Arena
+  /// nil where nobody asks, or where another thread is measured.
+  let clock: OperationClock?
+
+  func timed<R>(_ operation: NetworkOperation, _ body: () throws -> R) rethrows -> R {
+    guard let clock else { return try body() }
+    return try clock.time(operation, body)
+  }
+}
+
 /// The blocks over the tokens of a batch.
 ///
 /// Only attention looks at several tokens. All else is done for some rows at a time, from the end of one attention to the
@@ -37,6 +49,7 @@ struct BlockWalk: @unchecked Sendable {
   private let branches: [BranchMemory]
   /// Operations on some rows run on one thread.
   private let compute = Compute()
+  private let clock: OperationClock?
 
   /// Queries, keys and values [B * N, 3D], and the heads' outputs [B * N, D].
   private struct BranchMemory {
@@ -50,8 +63,8 @@ struct BlockWalk: @unchecked Sendable {
     case halves(HalfMatrixView)
   }
 
-  init(_ model: VisionTransformer, tokens: MutableMatrixView, images: Int, arena: Arena) {
-    (self.model, self.tokens, self.images) = (model, tokens, images)
+  init(_ model: VisionTransformer, tokens: MutableMatrixView, images: Int, arena: Arena, clock: OperationClock?) {
+    (self.model, self.tokens, self.images, self.clock) = (model, tokens, images, clock)
     let configuration = model.configuration
     let isReduced = model.precision != .fp32
     let attendsInHalves =
@@ -72,20 +85,23 @@ struct BlockWalk: @unchecked Sendable {
     }
   }
 
+  /// What the thread of that number works with; the caller's, 0, is measured.
+  func lane(_ index: Int, _ arena: Arena) -> Lane { Lane(arena: arena, clock: index == 0 ? clock : nil) }
+
   // MARK: Before attention
 
   /// Queries, keys and values of some rows.
-  func begin(_ block: Parameters.Block, _ rows: Range<Int>, _ arena: Arena) {
+  func begin(_ block: Parameters.Block, _ rows: Range<Int>, _ lane: Lane) {
     for (branch, memory) in zip(block.attentions, branches) {
-      arena.scope {
+      lane.arena.scope {
         let norm = model.configuration.block == .postNorm ? nil : branch.norm
-        let input = normed(tokens[rows, 0..<tokens.columns].view, norm: norm, for: branch.qkv.weight.precision, arena)
+        let input = normed(tokens[rows, 0..<tokens.columns].view, norm: norm, for: branch.qkv.weight.precision, lane)
         let columns = 0..<3 * tokens.columns
         switch memory.qkv {
         case .halves(let qkv):
-          linear(input, branch.qkv, into: .storeHalves(qkv[rows, columns]))
+          lane.timed(.qkv) { linear(input, branch.qkv, into: .storeHalves(qkv[rows, columns])) }
         case .floats(let qkv):
-          linear(input, branch.qkv, into: .store(qkv[rows, columns]))
+          lane.timed(.qkv) { linear(input, branch.qkv, into: .store(qkv[rows, columns])) }
           normalizeHeads(branch.queryNorm, qkv[rows, 0..<tokens.columns])
           normalizeHeads(branch.keyNorm, qkv[rows, tokens.columns..<2 * tokens.columns])
         }
@@ -166,29 +182,29 @@ struct BlockWalk: @unchecked Sendable {
   // MARK: After attention
 
   /// The projections of the heads and the MLPs of some rows, added to the tokens.
-  func finish(_ block: Parameters.Block, _ rows: Range<Int>, _ arena: Arena) {
+  func finish(_ block: Parameters.Block, _ rows: Range<Int>, _ lane: Lane) {
     let tokens = tokens[rows, 0..<tokens.columns]
     switch model.configuration.block {
     case .preNorm:
-      for (branch, memory) in zip(block.attentions, branches) { project(memory.heads, rows, branch, into: tokens, arena) }
-      addMLPs(block.mlps, to: tokens, arena)
+      for (branch, memory) in zip(block.attentions, branches) { project(memory.heads, rows, branch, into: tokens, lane) }
+      addMLPs(block.mlps, to: tokens, lane)
     case .postNorm:
       for (branch, memory) in zip(block.attentions, branches) {
-        addNormed(branch.norm, to: tokens, arena) { project(memory.heads, rows, branch, into: $0, arena) }
+        addNormed(branch.norm, to: tokens, lane) { project(memory.heads, rows, branch, into: $0, lane) }
       }
       for branch in block.mlps {
-        addNormed(branch.norm, to: tokens, arena) { result in
-          let input = normed(tokens.view, norm: nil, for: branch.fc1.weight.precision, arena)
-          transform(input, branch, into: result, arena)
+        addNormed(branch.norm, to: tokens, lane) { result in
+          let input = normed(tokens.view, norm: nil, for: branch.fc1.weight.precision, lane)
+          transform(input, branch, into: result, lane)
         }
       }
     case .parallel:
       guard let attention = block.attentions.first, let mlp = block.mlps.first else { return }
-      arena.scope {
+      lane.arena.scope {
         // Read before the attention is added.
-        let input = normed(tokens.view, norm: attention.norm, for: mlp.fc1.weight.precision, arena)
-        project(branches[0].heads, rows, attention, into: tokens, arena)
-        transform(input, mlp, into: tokens, arena)
+        let input = normed(tokens.view, norm: attention.norm, for: mlp.fc1.weight.precision, lane)
+        project(branches[0].heads, rows, attention, into: tokens, lane)
+        transform(input, mlp, into: tokens, lane)
       }
     }
   }
@@ -196,9 +212,9 @@ struct BlockWalk: @unchecked Sendable {
   /// residual += layerScale * projection(heads)
   private func project(
     _ heads: Matrix, _ rows: Range<Int>, _ branch: Parameters.Attention, into residual: MutableMatrixView,
-    _ arena: Arena
+    _ lane: Lane
   ) {
-    arena.scope {
+    lane.arena.scope {
       let input: ProductRows
       switch heads {
       case .halves(let heads):
@@ -206,24 +222,26 @@ struct BlockWalk: @unchecked Sendable {
       case .floats(let heads):
         let heads = heads[rows, 0..<heads.columns]
         if let norm = branch.outputNorm { compute.normalize(heads.view, norm, into: heads) }
-        input = compute.rows(heads.view, for: branch.projection.weight.precision, arena: arena)
+        input = compute.rows(heads.view, for: branch.projection.weight.precision, arena: lane.arena)
       }
-      linear(input, branch.projection, into: .add(residual, layerScale: branch.layerScale?.base))
+      lane.timed(.projection) {
+        linear(input, branch.projection, into: .add(residual, layerScale: branch.layerScale?.base))
+      }
     }
   }
 
   /// MLPs that all read the tokens as they are before the first of them is added.
-  private func addMLPs(_ mlps: [Parameters.MLP], to tokens: MutableMatrixView, _ arena: Arena) {
-    arena.scope {
+  private func addMLPs(_ mlps: [Parameters.MLP], to tokens: MutableMatrixView, _ lane: Lane) {
+    lane.arena.scope {
       var input = tokens.view
       if mlps.count > 1 {
-        let copy = arena.matrix(rows: tokens.rows, columns: tokens.columns)
+        let copy = lane.arena.matrix(rows: tokens.rows, columns: tokens.columns)
         copy.copy(from: input)
         input = copy.view
       }
       for branch in mlps {
-        arena.scope {
-          transform(normed(input, norm: branch.norm, for: branch.fc1.weight.precision, arena), branch, into: tokens, arena)
+        lane.arena.scope {
+          transform(normed(input, norm: branch.norm, for: branch.fc1.weight.precision, lane), branch, into: tokens, lane)
         }
       }
     }
@@ -231,10 +249,10 @@ struct BlockWalk: @unchecked Sendable {
 
   /// tokens += norm(branch)
   private func addNormed(
-    _ norm: Parameters.Norm, to tokens: MutableMatrixView, _ arena: Arena, _ branch: (MutableMatrixView) -> Void
+    _ norm: Parameters.Norm, to tokens: MutableMatrixView, _ lane: Lane, _ branch: (MutableMatrixView) -> Void
   ) {
-    arena.scope {
-      let result = arena.matrix(rows: tokens.rows, columns: tokens.columns)
+    lane.arena.scope {
+      let result = lane.arena.matrix(rows: tokens.rows, columns: tokens.columns)
       for row in 0..<result.rows { result.row(row).update(repeating: 0) }
       branch(result)
       compute.normalize(result.view, norm, into: result)
@@ -244,29 +262,31 @@ struct BlockWalk: @unchecked Sendable {
 
   /// residual += layerScale * fc2(activation(fc1(x)))
   private func transform(
-    _ x: ProductRows, _ branch: Parameters.MLP, into residual: MutableMatrixView, _ arena: Arena
+    _ x: ProductRows, _ branch: Parameters.MLP, into residual: MutableMatrixView, _ lane: Lane
   ) {
     let configuration = model.configuration
     let activation = configuration.activation.function
     let (precision, width) = (branch.fc2.weight.precision, configuration.mlpDim)
-    arena.scope {
+    lane.arena.scope {
       let hidden: ProductRows
       if precision.readsHalves(columns: width) && !configuration.gatedMLP && branch.innerNorm == nil {
-        let halves = arena.halfMatrix(rows: x.rows, columns: width)
-        linear(x, branch.fc1, activation: activation, into: .storeHalves(halves))
+        let halves = lane.arena.halfMatrix(rows: x.rows, columns: width)
+        lane.timed(.fc1) { linear(x, branch.fc1, activation: activation, into: .storeHalves(halves)) }
         hidden = ProductRows(halves)
       } else {
-        var floats = arena.spacedMatrix(rows: x.rows, columns: configuration.gatedMLP ? 2 * width : width)
-        linear(x, branch.fc1, activation: configuration.gatedMLP ? nil : activation, into: .store(floats))
+        var floats = lane.arena.spacedMatrix(rows: x.rows, columns: configuration.gatedMLP ? 2 * width : width)
+        lane.timed(.fc1) {
+          linear(x, branch.fc1, activation: configuration.gatedMLP ? nil : activation, into: .store(floats))
+        }
         if configuration.gatedMLP {
           let gated = floats[0..<floats.rows, 0..<width]
-          compute.gate(floats.view, activation: activation, into: gated)
+          lane.timed(.activation) { compute.gate(floats.view, activation: activation, into: gated) }
           floats = gated
         }
         if let norm = branch.innerNorm { compute.normalize(floats.view, norm, into: floats) }
-        hidden = compute.rows(floats.view, for: precision, arena: arena)
+        hidden = lane.timed(.conversion) { compute.rows(floats.view, for: precision, arena: lane.arena) }
       }
-      linear(hidden, branch.fc2, into: .add(residual, layerScale: branch.layerScale?.base))
+      lane.timed(.fc2) { linear(hidden, branch.fc2, into: .add(residual, layerScale: branch.layerScale?.base)) }
     }
   }
 
@@ -280,11 +300,13 @@ struct BlockWalk: @unchecked Sendable {
 
   /// x, normed where there is a norm, as products read it.
   private func normed(
-    _ x: MatrixView, norm: Parameters.Norm?, for precision: Precision, _ arena: Arena
+    _ x: MatrixView, norm: Parameters.Norm?, for precision: Precision, _ lane: Lane
   ) -> ProductRows {
-    guard let norm else { return compute.rows(x, for: precision, arena: arena) }
-    return compute.rows(x.rows, columns: x.columns, for: precision, arena: arena) { rows, out in
-      compute.normalize(x[rows, 0..<x.columns], norm, into: out)
+    guard let norm else { return compute.rows(x, for: precision, arena: lane.arena) }
+    return lane.timed(.norm) {
+      compute.rows(x.rows, columns: x.columns, for: precision, arena: lane.arena) { rows, out in
+        compute.normalize(x[rows, 0..<x.columns], norm, into: out)
+      }
     }
   }
 }

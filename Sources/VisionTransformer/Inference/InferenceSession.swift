@@ -13,13 +13,18 @@ public final class InferenceSession {
   let arena = Arena()
   /// Of the threads that compute.
   private let arenas: Arenas
+  /// Measures the operations; nil where nobody asks.
+  let clock: OperationClock?
 
-  /// - Parameter compute: on which threads the layers run; by default on the caller's alone.
-  public init(_ model: VisionTransformer, compute: Compute = Compute()) {
+  /// - Parameters:
+  ///   - compute: on which threads the layers run; by default on the caller's alone.
+  ///   - clock: told how long each operation takes.
+  public init(_ model: VisionTransformer, compute: Compute = Compute(), clock: OperationClock? = nil) {
     precondition(!model.describesOnly, "the model was opened to be looked at, not to be run")
     self.model = model
     self.compute = compute
     arenas = Arenas(threads: compute.threadCount)
+    self.clock = clock
   }
 
   /// What the network is fed.
@@ -69,14 +74,18 @@ public final class InferenceSession {
     _ batch: Batch, observer: ((Stage, MatrixView) -> Void)? = nil, body: (Output) throws -> R
   ) rethrows -> R {
     try arena.scope {
-      let tokens = encode(batch, blocks: model.configuration.depth, observer: observer)
-      let normed = normalized(tokens)
-      observer?(.norm, normed)
-      let features = pool(normed, batch: batch.count)
-      return try body(
-        Output(
-          tokens: normed, features: features, logits: classify(features, tokens: normed),
-          embeddings: project(features)))
+      let output = timed(.other) {
+        let tokens = encode(batch, blocks: model.configuration.depth, observer: observer)
+        let normed = normalized(tokens)
+        observer?(.norm, normed)
+        return timed(.head) {
+          let features = pool(normed, batch: batch.count)
+          return Output(
+            tokens: normed, features: features, logits: classify(features, tokens: normed),
+            embeddings: project(features))
+        }
+      }
+      return try body(output)
     }
   }
 
@@ -98,21 +107,24 @@ public final class InferenceSession {
   private func encode(
     _ batch: Batch, blocks: Int, observer: ((Stage, MatrixView) -> Void)?
   ) -> MatrixView {
-    let tokens = embed(batch)
+    let tokens = timed(.patchEmbedding) { embed(batch) }
     observer?(.embeddings, tokens.view)
     let blocks = model.parameters.blocks.prefix(blocks)
-    let walk = BlockWalk(model, tokens: tokens, images: batch.count, arena: arena)
+    let walk = BlockWalk(model, tokens: tokens, images: batch.count, arena: arena, clock: clock)
     // Somebody who looks at the tokens after a block wants them before the next has begun.
     let pauses = observer != nil
     for (index, block) in blocks.enumerated() {
       if pauses || index == 0 {
-        compute.forEachRowBlock(tokens.rows, arenas: arenas) { rows, arena in walk.begin(block, rows, arena) }
+        compute.forEachRowBlock(tokens.rows, arenas: arenas) { rows, arena, lane in
+          walk.begin(block, rows, walk.lane(lane, arena))
+        }
       }
-      walk.attend(block, compute, arena)
+      timed(.attention) { walk.attend(block, compute, arena) }
       let next = pauses || index + 1 == blocks.count ? nil : blocks[index + 1]
-      compute.forEachRowBlock(tokens.rows, arenas: arenas) { rows, arena in
-        walk.finish(block, rows, arena)
-        if let next { walk.begin(next, rows, arena) }
+      compute.forEachRowBlock(tokens.rows, arenas: arenas) { rows, arena, lane in
+        let lane = walk.lane(lane, arena)
+        walk.finish(block, rows, lane)
+        if let next { walk.begin(next, rows, lane) }
       }
       observer?(.block(index), tokens.view)
     }
@@ -185,7 +197,7 @@ public final class InferenceSession {
   }
 
   func normalize(_ x: MatrixView, _ norm: Parameters.Norm, into out: MutableMatrixView) {
-    compute.normalize(x, norm, into: out)
+    timed(.norm) { compute.normalize(x, norm, into: out) }
   }
 
   func linear(

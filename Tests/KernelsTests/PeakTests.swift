@@ -1,0 +1,55 @@
+import CKernels
+import Kernels
+import Testing
+
+@Suite struct PeakTests {
+  /// A loop that the compiler has shortened would do more than any core does: 4 units of 16 lanes at 8 GHz, fourfold for bytes.
+  static func limit(_ precision: Precision) -> Double {
+    switch precision {
+    case .fp32: 4 * 16 * 2 * 8
+    case .bf16: 2 * 4 * 16 * 2 * 8
+    case .int8: 4 * 4 * 16 * 2 * 8
+    }
+  }
+
+  @Test(arguments: Precision.allCases) func everyLoopDoesItsRounds(_ precision: Precision) throws {
+    for loop in Peak.loops(precision) {
+      let name = String(cString: loop.instructions)
+      let operations = loop.run(1)
+      #expect(operations > 0 && loop.run(1000) == 1000 * operations, "\(name)")
+      let start = ContinuousClock.now
+      let done = loop.run(200_000)
+      let rate = Double(done) / ((ContinuousClock.now - start) / .nanoseconds(1))
+      #expect(rate > 0.01 && rate < Self.limit(precision), "\(name) does \(rate) GFLOP/s")
+    }
+  }
+
+  @Test func everyMachineHasPeaks() throws {
+    for precision in [Precision.fp32, .int8] {
+      let peak = try #require(
+        Peak.measure(precision, threads: 1, duration: .milliseconds(2), repetitions: 2))
+      #expect(peak.precision == precision && peak.threads == 1 && !peak.instructions.isEmpty)
+      #expect(peak.gflops > 0.01 && peak.gflops < Self.limit(precision))
+    }
+  }
+
+  @Test func threadsAddUp() throws {
+    let peak = try #require(Peak.measure(.fp32, threads: 3, duration: .milliseconds(5), repetitions: 2))
+    #expect(peak.threads == 3)
+    #expect(peak.gflops > 0.01 && peak.gflops < 3 * Self.limit(.fp32))
+  }
+
+  /// Inside a body of a pool, where threads are not to be had, it still ends.
+  @Test func nestedMeasurementsEnd() {
+    ThreadPool(threadCount: 2).forEach(2) { _ in
+      _ = Peak.measure(.int8, threads: 2, duration: .milliseconds(1), repetitions: 1)
+    }
+  }
+
+  @Test func whatTheMachineLacksIsNil() {
+    for precision in Precision.allCases where Peak.loops(precision).isEmpty {
+      #expect(Peak.measure(precision, threads: 1) == nil)
+    }
+    #expect(ckernels_peak_loop_count(ckernels_peak_type(rawValue: 99)) == 0)
+  }
+}

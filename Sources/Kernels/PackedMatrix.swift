@@ -134,11 +134,19 @@ private struct PackingTarget: @unchecked Sendable {
   func pack(_ rows: MatrixView, panel: Int, scratch: PackingScratch) {
     let target = panels + panel * kernel.panelBytes(inner: inner)
     guard let scales, let sums else {
-      ckernels_pack_rows(kernel.layout, rows.base, rows.rowStride, rows.rows, inner, target)
+      guard kernel.element == CKERNELS_BFLOAT16 else {
+        ckernels_pack_rows(kernel.layout, rows.base, rows.rowStride, rows.rows, inner, target)
+        return
+      }
+      let stride = 2 * ceilingOfQuotient(inner, 2)
+      Operations.active.round_to_bfloat16(
+        rows.base, rows.rowStride, rows.rows, inner, kernel.element, scratch.bytes, 2 * stride)
+      ckernels_pack_rows_bfloat16(
+        kernel.layout, scratch.bytes.assumingMemoryBound(to: UInt16.self), stride, rows.rows, inner, target)
       return
     }
     let first = panel * kernel.layout.width
-    let levels = scratch.levels
+    let levels = scratch.bytes.assumingMemoryBound(to: Int8.self)
     Operations.active.quantize_weights(
       rows.base, rows.rowStride, rows.rows, inner, levels, inner, scales + first)
     ckernels_pack_rows_int8(kernel.layout, levels, inner, rows.rows, inner, target, sums + first)
@@ -149,27 +157,21 @@ private struct PackingTarget: @unchecked Sendable {
 private final class PackingScratch: @unchecked Sendable {
   private let width: Int
   private let inner: Int
-  private lazy var floatMemory = allocateFloats(width * inner, zeroed: false)
-  private lazy var levelMemory = UnsafeMutablePointer<Int8>.allocate(capacity: width * inner)
-  private var hasFloats = false
-  private var hasLevels = false
+  private lazy var floatMemory = FloatMemory(width * inner)
+  private lazy var byteMemory = FloatMemory(width * (inner + 1) / 2 + 1)
 
   init(width: Int, inner: Int) { (self.width, self.inner) = (width, inner) }
 
-  deinit {
-    if hasFloats { UnsafeMutableRawPointer(floatMemory).deallocate() }
-    if hasLevels { levelMemory.deallocate() }
-  }
-
   /// [rows, K]
   func floats(rows: Int) -> MutableMatrixView {
-    hasFloats = true
-    return MutableMatrixView(base: floatMemory, rows: rows, columns: inner)
+    MutableMatrixView(base: floatMemory.buffer.base, rows: rows, columns: inner)
   }
 
-  /// [width, K]
-  var levels: UnsafeMutablePointer<Int8> {
-    hasLevels = true
-    return levelMemory
+  /// Room for [width, K] of 16 bits.
+  var bytes: UnsafeMutableRawPointer { UnsafeMutableRawPointer(byteMemory.buffer.base) }
+
+  private final class FloatMemory {
+    let buffer: FloatBuffer
+    init(_ count: Int) { buffer = FloatBuffer(count: count, zeroed: false) }
   }
 }

@@ -30,13 +30,13 @@ const ckernels_operations ckernels_plain_operations = {
     .products =
         {
             {.element = CKERNELS_FLOAT32,
-             .layout = {.width = CKERNELS_PLAIN_PANEL, .group = 1, .element_bytes = 4},
+             .layout = {.width = CKERNELS_PLAIN_PANEL, .group = 1, .element_bytes = 4, .pack_words = ckernels_plain_pack_words},
              .multiply = ckernels_plain_multiply_floats},
             {.element = CKERNELS_ROUNDED_FLOAT32,
-             .layout = {.width = CKERNELS_PLAIN_PANEL, .group = 1, .element_bytes = 2},
+             .layout = {.width = CKERNELS_PLAIN_PANEL, .group = 1, .element_bytes = 2, .pack_words = ckernels_plain_pack_words},
              .multiply = ckernels_plain_multiply_rounded},
             {.element = CKERNELS_UINT8,
-             .layout = {.width = CKERNELS_PLAIN_PANEL, .group = 4, .element_bytes = 1},
+             .layout = {.width = CKERNELS_PLAIN_PANEL, .group = 4, .element_bytes = 1, .pack_words = ckernels_plain_pack_words},
              .multiply = ckernels_plain_multiply_bytes},
         },
 };

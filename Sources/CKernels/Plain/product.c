@@ -88,6 +88,13 @@ void ckernels_plain_multiply_bytes(const ckernels_product *p) {
   }
 }
 
+void ckernels_plain_pack_words(const void *w, size_t stride, size_t outputs, size_t count, void *panel) {
+  const uint32_t *words = w;
+  uint32_t *target = panel;
+  for (size_t k = 0; k < count; k++)
+    for (size_t o = 0; o < WIDTH; o++) target[k * WIDTH + o] = o < outputs ? words[o * stride + k] : 0;
+}
+
 void ckernels_plain_quantize(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,
                              void *out, size_t out_stride, float *scales, int32_t *zero_points) {
   for (size_t r = 0; r < rows; r++, x += stride) {

@@ -39,14 +39,14 @@ static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 #define AS_IS(x) (x)
 
-/// Two bfloat16 side by side.
-typedef uint32_t __attribute__((may_alias)) pair;
-
-PACK_PANEL(pack_floats, float, float, AS_IS)
-PACK_PANEL(pack_pairs, pair, pair, AS_IS)
 PACK_PANEL(pack_rounded, float, uint16_t, rounded_to_bfloat16)
 PACK_PANEL(pack_halves, uint16_t, uint16_t, AS_IS)
 PACK_PANEL(pack_bytes, int8_t, int8_t, AS_IS)
+
+/// Whether rows of elements can be read as words of 4 bytes, a group each.
+static inline bool are_words(const void *w, size_t stride, size_t inner, size_t group, size_t element_bytes) {
+  return group * element_bytes == 4 && inner % group == 0 && stride % group == 0 && (uintptr_t)w % 4 == 0;
+}
 
 void ckernels_pack_rows(ckernels_panel_layout layout, const float *w, size_t stride, size_t outputs,
                         size_t inner, void *panels) {
@@ -54,12 +54,8 @@ void ckernels_pack_rows(ckernels_panel_layout layout, const float *w, size_t str
   for (size_t o = 0; o < outputs; o += layout.width, panel += ckernels_panel_bytes(layout, inner)) {
     const float *rows = w + o * stride;
     const size_t count = smaller(layout.width, outputs - o);
-    if (layout.element_bytes == sizeof(float) && layout.width == 32)
-      pack_floats(rows, stride, 1, 32, 1, count, inner, (float *)panel);
-    else if (layout.element_bytes == sizeof(float))
-      pack_floats(rows, stride, 1, layout.width, 1, count, inner, (float *)panel);
-    else if (layout.group == 2)
-      pack_rounded(rows, stride, 1, layout.width, 2, count, inner, (uint16_t *)panel);
+    if (layout.element_bytes == sizeof(float))
+      layout.pack_words(rows, stride, count, inner, panel);
     else
       pack_rounded(rows, stride, 1, layout.width, layout.group, count, inner, (uint16_t *)panel);
   }
@@ -71,8 +67,8 @@ void ckernels_pack_rows_bfloat16(ckernels_panel_layout layout, const uint16_t *w
   for (size_t o = 0; o < outputs; o += layout.width, panel += ckernels_panel_bytes(layout, inner)) {
     const uint16_t *rows = w + o * stride;
     const size_t count = smaller(layout.width, outputs - o);
-    if (layout.group == 2 && inner % 2 == 0 && stride % 2 == 0 && (uintptr_t)w % sizeof(pair) == 0)
-      pack_pairs((const pair *)rows, stride / 2, 1, layout.width, 1, count, inner / 2, (pair *)panel);
+    if (are_words(rows, stride, inner, layout.group, sizeof *rows))
+      layout.pack_words(rows, stride / 2, count, inner / 2, panel);
     else
       pack_halves(rows, stride, 1, layout.width, layout.group, count, inner, (uint16_t *)panel);
   }
@@ -82,11 +78,12 @@ void ckernels_pack_rows_int8(ckernels_panel_layout layout, const int8_t *w, size
                              size_t inner, void *panels, int32_t *sums) {
   char *panel = panels;
   for (size_t o = 0; o < outputs; o += layout.width, panel += ckernels_panel_bytes(layout, inner)) {
+    const int8_t *rows = w + o * stride;
     const size_t count = smaller(layout.width, outputs - o);
-    if (layout.group == 4)
-      pack_bytes(w + o * stride, stride, 1, layout.width, 4, count, inner, (int8_t *)panel);
+    if (are_words(rows, stride, inner, layout.group, sizeof *rows))
+      layout.pack_words(rows, stride / 4, count, inner / 4, panel);
     else
-      pack_bytes(w + o * stride, stride, 1, layout.width, layout.group, count, inner, (int8_t *)panel);
+      pack_bytes(rows, stride, 1, layout.width, layout.group, count, inner, (int8_t *)panel);
   }
   for (size_t o = 0; o < outputs; o++) {
     int32_t sum = 0;

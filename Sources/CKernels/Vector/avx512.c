@@ -11,6 +11,7 @@
 #include "finite.h"
 #include "gelu.h"
 #include "layer_norm.h"
+#include "pack.h"
 #include "products.h"
 #include "quantize.h"
 #include "relu.h"

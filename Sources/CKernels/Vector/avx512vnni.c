@@ -13,6 +13,7 @@
 #include "finite.h"
 #include "gelu.h"
 #include "layer_norm.h"
+#include "pack.h"
 #include "products.h"
 #include "quantize.h"
 #include "relu.h"

@@ -32,4 +32,16 @@ INLINE vfloat exp_nonpositive(vfloat x, vfloat tail) {
   return v_scale(v_add(v_set(1), q), n);
 }
 
+/// exp(x) within a part in 10,000, for x <= 0 or NaN: good for results of 8 bits. As above, with 2^f for |f| <= 1/2 as the polynomial
+/// of degree 3 of least relative error (7.5e-5).
+INLINE vfloat rough_exp_nonpositive(vfloat x) {
+  const vfloat power = v_mul(v_max(v_set(LOWEST_EXPONENT), x), v_set(1.44269504f));
+  const vfloat n = v_round(power);
+  const vfloat f = v_sub(power, n);
+  vfloat p = v_fma(v_set(0.0551714178f), f, v_set(0.24261117f));
+  p = v_fma(p, f, v_set(0.693261056f));
+  p = v_fma(p, f, v_set(0.999928073f));
+  return v_scale(p, n);
+}
+
 #endif

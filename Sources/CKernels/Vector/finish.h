@@ -41,10 +41,10 @@ INLINE void store_some(const bool whole, float *p, vfloat v, size_t n) {
 
 INLINE void store_bfloat16(const bool whole, uint16_t *p, vfloat v, size_t n) {
   if (whole) {
-    v_to_bfloat16(p, v);
+    v_round_to_bfloat16(p, v);
   } else {
     uint16_t last[LANES];
-    v_to_bfloat16(last, v);
+    v_round_to_bfloat16(last, v);
     memcpy(p, last, 2 * n);
   }
 }

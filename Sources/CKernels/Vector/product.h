@@ -13,10 +13,11 @@
 // error grows with the root of the parts and not of the whole.
 enum { CHUNK = 256 };
 
-/// The sums of one tile over all groups of k, written to sums [rows, PANEL], whose rows are sums_stride apart.
+/// The sums of one tile over all groups of k, written to sums [rows, PANEL], whose rows are sums_stride apart; of the first vector
+/// of outputs alone where the panel has no more.
 ///
 /// Rows are addressed from two of them by multiples of the stride: 14 pointers would not fit into the registers.
-INLINE void tile_sums(const tile_kind kind, const size_t rows, const char *x, size_t stride, const char *panel,
+INLINE void tile_sums(const tile_kind kind, const size_t rows, const bool is_half, const char *x, size_t stride, const char *panel,
                       size_t groups, float *sums, size_t sums_stride) {
   const size_t stride3 = 3 * stride, stride5 = 5 * stride;
   const size_t step = PANEL * tile_unit(kind);
@@ -31,12 +32,12 @@ INLINE void tile_sums(const tile_kind kind, const size_t rows, const char *x, si
     for (; done < end; done++, x += 4, y += 4, panel += step) {
       __builtin_prefetch(panel + 8 * step);
       if (step > 64) __builtin_prefetch(panel + 8 * step + 64);
-      const vfloat a = tile_load(kind, panel), b = tile_load(kind, panel + step / 2);
+      const vfloat a = tile_load(kind, panel), b = is_half ? v_set(0) : tile_load(kind, panel + step / 2);
 #define TILE_ROW(r, p)                             \
   if (r < rows) {                                  \
     const vfloat v = tile_spread(kind, p);         \
     s[r][0] = tile_add_products(kind, s[r][0], v, a); \
-    s[r][1] = tile_add_products(kind, s[r][1], v, b); \
+    if (!is_half) s[r][1] = tile_add_products(kind, s[r][1], v, b); \
   }
       TILE_ROW(0, x)
       TILE_ROW(1, x + stride)
@@ -60,7 +61,7 @@ INLINE void tile_sums(const tile_kind kind, const size_t rows, const char *x, si
     for (size_t r = 0; r < rows; r++) {
       float *sum = sums + r * sums_stride;
       v_store(sum, is_first ? s[r][0] : v_add(v_load(sum), s[r][0]));
-      v_store(sum + LANES, is_first ? s[r][1] : v_add(v_load(sum + LANES), s[r][1]));
+      if (!is_half) v_store(sum + LANES, is_first ? s[r][1] : v_add(v_load(sum + LANES), s[r][1]));
     }
     is_first = false;
     // Else the compiler keeps the sums of sums in registers, too, and spills them in the loop over k.
@@ -69,11 +70,11 @@ INLINE void tile_sums(const tile_kind kind, const size_t rows, const char *x, si
 }
 
 /// `tile_sums` for a number of rows that is only known now.
-INLINE void tile_sums_of(const tile_kind kind, size_t rows, const char *x, size_t stride, const char *panel,
+INLINE void tile_sums_of(const tile_kind kind, size_t rows, const bool is_half, const char *x, size_t stride, const char *panel,
                          size_t groups, float *sums, size_t sums_stride) {
 #define TILE_CASE(n) \
   case n:            \
-    return tile_sums(kind, n, x, stride, panel, groups, sums, sums_stride);
+    return tile_sums(kind, n, is_half, x, stride, panel, groups, sums, sums_stride);
   switch (rows) {
     TILE_CASE(1)
     TILE_CASE(2)
@@ -120,7 +121,11 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
         // Sums that are results go where these belong.
         const bool is_direct = is_plain && o + PANEL <= p->outputs;
         float *sums = is_direct ? (float *)p->out + row * p->out_stride + o : memory;
-        tile_sums_of(kind, rows, x, p->x_stride, panel, groups, sums, is_direct ? p->out_stride : PANEL);
+        const size_t sums_stride = is_direct ? p->out_stride : PANEL;
+        if (o + LANES < p->outputs)
+          tile_sums_of(kind, rows, false, x, p->x_stride, panel, groups, sums, sums_stride);
+        else
+          tile_sums_of(kind, rows, true, x, p->x_stride, panel, groups, sums, sums_stride);
         if (is_direct) continue;
         if (tile_is_exact(kind))
           finish_integers(p, sums, row, rows, o);

@@ -41,34 +41,48 @@ TARGET static void softmax(float *x, size_t stride, size_t rows, size_t columns,
   }
 }
 
+INLINE void exponentials_as_floats(float *x, size_t whole, size_t rest, vfloat maximum, vfloat scale, vfloat *sums) {
+  for (size_t i = 0; i < whole; i += LANES) {
+    const vfloat e = shifted_exp(v_load(x + i), maximum, scale);
+    *sums = v_add(*sums, e);
+    v_store(x + i, e);
+  }
+  if (rest) {
+    const vfloat e = v_keep(shifted_exp(v_load_tail(x + whole, rest, 0), maximum, scale), rest);
+    *sums = v_add(*sums, e);
+    v_store_tail(x + whole, e, rest);
+  }
+}
+
+// Halves overtake no float that is still to be read.
+INLINE void exponentials_as_halves(float *x, size_t whole, size_t rest, vfloat maximum, vfloat scale, vfloat *sums) {
+  uint16_t *halves = (uint16_t *)x;
+  for (size_t i = 0; i < whole; i += LANES) {
+    const vfloat e = rough_exp_nonpositive(v_mul(v_sub(v_load(x + i), maximum), scale));
+    *sums = v_add(*sums, e);
+    v_round_to_bfloat16(halves + i, e);
+  }
+  if (rest) {
+    const vfloat exponent = v_mul(v_sub(v_load_tail(x + whole, rest, 0), maximum), scale);
+    const vfloat e = v_keep(rough_exp_nonpositive(exponent), rest);
+    *sums = v_add(*sums, e);
+    uint16_t last[LANES];
+    v_round_to_bfloat16(last, e);
+    memcpy(halves + whole, last, 2 * (rest + rest % 2));
+  }
+}
+
 TARGET static void exponentials(float *x, size_t stride, size_t rows, size_t columns, float scale,
                                 ckernels_element element, float *reciprocals) {
   const size_t whole = columns - columns % LANES, rest = columns % LANES;
   const vfloat scales = v_set(scale);
   for (size_t r = 0; r < rows; r++, x += stride) {
-    uint16_t *halves = (uint16_t *)x;
     const vfloat maximum = v_set(row_maximum(x, whole, rest));
     vfloat sums = v_set(0);
-    for (size_t i = 0; i < whole; i += LANES) {
-      const vfloat e = shifted_exp(v_load(x + i), maximum, scales);
-      sums = v_add(sums, e);
-      // Halves overtake no float that is still to be read.
-      if (element == CKERNELS_BFLOAT16)
-        v_to_bfloat16(halves + i, e);
-      else
-        v_store(x + i, e);
-    }
-    if (rest) {
-      const vfloat e = v_keep(shifted_exp(v_load_tail(x + whole, rest, 0), maximum, scales), rest);
-      sums = v_add(sums, e);
-      if (element == CKERNELS_BFLOAT16) {
-        uint16_t last[LANES];
-        v_to_bfloat16(last, e);
-        memcpy(halves + whole, last, 2 * (rest + rest % 2));
-      } else {
-        v_store_tail(x + whole, e, rest);
-      }
-    }
+    if (element == CKERNELS_BFLOAT16)
+      exponentials_as_halves(x, whole, rest, maximum, scales, &sums);
+    else
+      exponentials_as_floats(x, whole, rest, maximum, scales, &sums);
     reciprocals[r] = 1 / v_sum(sums);
   }
 }

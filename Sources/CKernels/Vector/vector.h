@@ -16,8 +16,10 @@
 ///   v_maximum(a, b)             NaN if one of them is
 ///   v_copy_sign(v, sign)        the magnitude of v >= 0 with the sign of the other
 ///   v_sum, v_largest            over the lanes
+///   v_transpose(rows)           LANES vectors of LANES floats, rows and columns exchanged
 ///   v_nonfinite(seen, v)        `seen`, changed to nonzero if v holds a NaN or an infinity
 ///   v_between(seen, v, a, b)    `seen`, changed to nonzero if v holds a magnitude of at least a and below b
+///   v_round_to_bfloat16         v_to_bfloat16, but that subnormal numbers may become 0
 ///   vint                        a vector of LANES int32;  i_load, i_set, i_sub, i_mul, v_from_int
 ///   v_to_bytes, v_to_words      integral floats of 0...255 as 8 or 16 bits;  v_to_signed_bytes: of -128...127
 ///   vdouble                     a vector of LANES / 2 doubles;  v_low, v_high: half a vector as doubles

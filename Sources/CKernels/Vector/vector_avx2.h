@@ -107,6 +107,8 @@ INLINE void v_to_bfloat16(void *out, vfloat v) {
   _mm_storeu_si128((__m128i *)out, packed);
 }
 
+INLINE void v_round_to_bfloat16(void *out, vfloat v) { v_to_bfloat16(out, v); }
+
 typedef __m256d vdouble;
 INLINE vdouble v_low(vfloat v) { return _mm256_cvtps_pd(_mm256_castps256_ps128(v)); }
 INLINE vdouble v_high(vfloat v) { return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)); }
@@ -142,6 +144,23 @@ INLINE void v_to_signed_bytes(void *out, vfloat v) {
   const __m256i wide = _mm256_cvtps_epi32(v);
   const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
   _mm_storel_epi64((__m128i *)out, _mm_packs_epi16(words, words));
+}
+
+// Exchanges rows and columns: pairs of rows, then of pairs, then of halves of a register.
+INLINE void v_transpose(vfloat rows[LANES]) {
+  vfloat t[LANES];
+  for (size_t i = 0; i < LANES; i += 4) {
+    const vfloat a = _mm256_unpacklo_ps(rows[i], rows[i + 1]), b = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+    const vfloat c = _mm256_unpacklo_ps(rows[i + 2], rows[i + 3]), d = _mm256_unpackhi_ps(rows[i + 2], rows[i + 3]);
+    t[i] = _mm256_shuffle_ps(a, c, 0x44);
+    t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+    t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+    t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+  }
+  for (size_t j = 0; j < 4; j++) {
+    rows[j] = _mm256_permute2f128_ps(t[j], t[4 + j], 0x20);
+    rows[4 + j] = _mm256_permute2f128_ps(t[j], t[4 + j], 0x31);
+  }
 }
 
 #define TILE_ROWS 6

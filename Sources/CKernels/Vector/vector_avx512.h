@@ -88,6 +88,15 @@ INLINE void v_to_bfloat16(void *out, vfloat v) {
   _mm256_storeu_si256((__m256i *)out, _mm512_cvtepi32_epi16(_mm512_srli_epi32(upper, 16)));
 }
 
+// As v_to_bfloat16, but that numbers below the normal floats may become 0.
+INLINE void v_round_to_bfloat16(void *out, vfloat v) {
+#ifdef AVX512_HAS_BF16
+  _mm256_storeu_si256((__m256i *)out, (__m256i)_mm512_cvtneps_pbh(v));
+#else
+  v_to_bfloat16(out, v);
+#endif
+}
+
 typedef __m512d vdouble;
 INLINE vdouble v_low(vfloat v) { return _mm512_cvtps_pd(_mm512_castps512_ps256(v)); }
 INLINE vdouble v_high(vfloat v) {
@@ -120,6 +129,28 @@ INLINE void v_to_words(void *out, vfloat v) {
 // `out` gets LANES integers of -128...127.
 INLINE void v_to_signed_bytes(void *out, vfloat v) {
   _mm_storeu_si128((__m128i *)out, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+
+// Exchanges rows and columns: pairs of rows, then of pairs, then of quarters of a register.
+INLINE void v_transpose(vfloat rows[LANES]) {
+  vfloat t[LANES];
+  for (size_t i = 0; i < LANES; i += 4) {
+    const vfloat a = _mm512_unpacklo_ps(rows[i], rows[i + 1]), b = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+    const vfloat c = _mm512_unpacklo_ps(rows[i + 2], rows[i + 3]), d = _mm512_unpackhi_ps(rows[i + 2], rows[i + 3]);
+    t[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(c)));
+    t[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(c)));
+    t[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(b), _mm512_castps_pd(d)));
+    t[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(b), _mm512_castps_pd(d)));
+  }
+  // t[4 i + j] holds columns j, 4 + j, 8 + j, 12 + j of rows 4 i to 4 i + 3, a quarter each.
+  for (size_t j = 0; j < 4; j++) {
+    const vfloat a = _mm512_shuffle_f32x4(t[j], t[4 + j], 0x88), b = _mm512_shuffle_f32x4(t[j], t[4 + j], 0xdd);
+    const vfloat c = _mm512_shuffle_f32x4(t[8 + j], t[12 + j], 0x88), d = _mm512_shuffle_f32x4(t[8 + j], t[12 + j], 0xdd);
+    rows[j] = _mm512_shuffle_f32x4(a, c, 0x88);
+    rows[4 + j] = _mm512_shuffle_f32x4(b, d, 0x88);
+    rows[8 + j] = _mm512_shuffle_f32x4(a, c, 0xdd);
+    rows[12 + j] = _mm512_shuffle_f32x4(b, d, 0xdd);
+  }
 }
 
 #define TILE_ROWS 14

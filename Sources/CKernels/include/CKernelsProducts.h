@@ -81,6 +81,9 @@ typedef struct {
   size_t width;         ///< outputs of a panel
   size_t group;         ///< elements of K side by side
   size_t element_bytes;  ///< 4: float32, 2: bfloat16, 1: int8
+  /// One panel out of words of 4 bytes: panel[k, o] = w[o, k], 0 for o >= outputs. w [outputs, count], its rows `stride`
+  /// words apart; panel [count, width].
+  void (*pack_words)(const void *w, size_t stride, size_t outputs, size_t count, void *panel);
 } ckernels_panel_layout;
 
 /// The product of one precision in one variant.

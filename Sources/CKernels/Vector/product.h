@@ -16,9 +16,11 @@ enum { CHUNK = 256 };
 /// The sums of one tile over all groups of k, written to sums [rows, PANEL], whose rows are sums_stride apart; of the first vector
 /// of outputs alone where the panel has no more.
 ///
+/// `ahead`, a place in the next panel, goes to the second-level cache meanwhile, ahead_step bytes a step.
+///
 /// Rows are addressed from two of them by multiples of the stride: 14 pointers would not fit into the registers.
 INLINE void tile_sums(const tile_kind kind, const size_t rows, const bool is_half, const char *x, size_t stride, const char *panel,
-                      size_t groups, float *sums, size_t sums_stride) {
+                      size_t groups, const char *ahead, size_t ahead_step, float *sums, size_t sums_stride) {
   const size_t stride3 = 3 * stride, stride5 = 5 * stride;
   const size_t step = PANEL * tile_unit(kind);
   size_t done = 0;
@@ -30,6 +32,8 @@ INLINE void tile_sums(const tile_kind kind, const size_t rows, const bool is_hal
     const size_t end = tile_is_exact(kind) || groups - done < CHUNK + CHUNK / 2 ? groups : done + CHUNK;
     const char *y = x + 7 * stride;
     for (; done < end; done++, x += 4, y += 4, panel += step) {
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += ahead_step;
       __builtin_prefetch(panel + 8 * step);
       if (step > 64) __builtin_prefetch(panel + 8 * step + 64);
       const vfloat a = tile_load(kind, panel), b = is_half ? v_set(0) : tile_load(kind, panel + step / 2);
@@ -71,10 +75,10 @@ INLINE void tile_sums(const tile_kind kind, const size_t rows, const bool is_hal
 
 /// `tile_sums` for a number of rows that is only known now.
 INLINE void tile_sums_of(const tile_kind kind, size_t rows, const bool is_half, const char *x, size_t stride, const char *panel,
-                         size_t groups, float *sums, size_t sums_stride) {
+                         size_t groups, const char *ahead, size_t ahead_step, float *sums, size_t sums_stride) {
 #define TILE_CASE(n) \
   case n:            \
-    return tile_sums(kind, n, is_half, x, stride, panel, groups, sums, sums_stride);
+    return tile_sums(kind, n, is_half, x, stride, panel, groups, ahead, ahead_step, sums, sums_stride);
   switch (rows) {
     TILE_CASE(1)
     TILE_CASE(2)
@@ -96,24 +100,26 @@ INLINE void tile_sums_of(const tile_kind kind, size_t rows, const bool is_half, 
 #undef TILE_CASE
 }
 
-/// The product, in blocks of rows that stay in the second-level cache beside a panel: each panel is read once for
-/// a block.
+/// The product, in blocks of rows that stay in the second-level cache beside two panels: the one at work and the next, which is
+/// fetched meanwhile. Each panel is read once for a block.
 INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
   if (p->rows == 0 || p->outputs == 0) return;
   const size_t group = 4 / tile_element(kind);
   const size_t groups = (p->inner + group - 1) / group;
   const size_t panel_bytes = groups * PANEL * tile_unit(kind);
   const size_t tiles = (p->rows + TILE_ROWS - 1) / TILE_ROWS;
-  const size_t cache = ckernels_second_level_cache() / 8 * 5;
-  const size_t room = cache > panel_bytes ? (cache - panel_bytes) / (TILE_ROWS * 4 * (groups + 1)) : 0;
-  const size_t block = room > 2 ? room : 2;
+  const size_t cache = ckernels_second_level_cache() / 8 * 7;
+  const size_t room = cache > 2 * panel_bytes ? (cache - 2 * panel_bytes) / (TILE_ROWS * 4 * (groups + 1)) : 0;
+  const size_t blocks = (tiles + (room > 2 ? room : 2) - 1) / (room > 2 ? room : 2);
   const bool is_plain = !tile_is_exact(kind) && p->store == CKERNELS_STORE_FLOAT32 && !p->bias && !p->factors &&
                         !p->gamma && p->activation == CKERNELS_IDENTITY;
   float memory[TILE_ROWS * PANEL] __attribute__((aligned(64)));
-  for (size_t first = 0; first < tiles; first += block) {
-    const size_t end = first + block < tiles ? first + block : tiles;
+  for (size_t block = 0; block < blocks; block++) {
+    const size_t first = block * tiles / blocks, end = (block + 1) * tiles / blocks;
+    const size_t ahead_step = panel_bytes / ((end - first) * (groups + 1)) + 1;
     const char *panel = p->panels;
-    for (size_t o = 0; o < p->outputs; o += PANEL, panel += panel_bytes)
+    for (size_t o = 0; o < p->outputs; o += PANEL, panel += panel_bytes) {
+      const char *next = o + PANEL < p->outputs ? panel + panel_bytes : p->panels;
       for (size_t t = first; t < end; t++) {
         // Tiles of equal height, give or take a row.
         const size_t row = t * p->rows / tiles, rows = (t + 1) * p->rows / tiles - row;
@@ -122,10 +128,11 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
         const bool is_direct = is_plain && o + PANEL <= p->outputs;
         float *sums = is_direct ? (float *)p->out + row * p->out_stride + o : memory;
         const size_t sums_stride = is_direct ? p->out_stride : PANEL;
+        const char *ahead = next + (t - first) * groups * ahead_step;
         if (o + LANES < p->outputs)
-          tile_sums_of(kind, rows, false, x, p->x_stride, panel, groups, sums, sums_stride);
+          tile_sums_of(kind, rows, false, x, p->x_stride, panel, groups, ahead, ahead_step, sums, sums_stride);
         else
-          tile_sums_of(kind, rows, true, x, p->x_stride, panel, groups, sums, sums_stride);
+          tile_sums_of(kind, rows, true, x, p->x_stride, panel, groups, ahead, ahead_step, sums, sums_stride);
         if (is_direct) continue;
         if (tile_is_exact(kind))
           finish_integers(p, sums, row, rows, o);
@@ -134,6 +141,7 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
         else
           finish_rounded(p, sums, row, rows, o);
       }
+    }
   }
 }
 

@@ -66,6 +66,13 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ]),
 
+    // A tool for those who write kernels: swift run -c release kernel-bench
+    .executableTarget(
+      name: "kernel-bench",
+      dependencies: [
+        "COpenBLAS", "Kernels", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
     // One test target per source target; Tests/Fixtures holds what scripts/reference made.
     .target(
       name: "TestSupport",

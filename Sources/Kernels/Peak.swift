@@ -12,15 +12,16 @@ public struct Peak: Sendable, Equatable {
   public let instructions: String
   /// Threads that computed at the same time.
   public let threads: Int
-  /// Billions of operations per second of all threads together; a multiply-add counts as two.
+  /// Billions of operations per second of all threads together; a multiply-add counts as two. Threads beyond the number of cores
+  /// add nothing.
   public let gflops: Double
 
-  /// Measures the machine.
+  /// Measures the machine, by the time that the threads computed: what other programs take of the cores meanwhile does not show.
   /// - Parameters:
   ///   - precision: what is multiplied.
   ///   - threads: how many threads compute at the same time, at least 1.
   ///   - duration: of one measurement.
-  ///   - repetitions: how often it is measured; the best counts, because others on the machine can only slow it down.
+  ///   - repetitions: how often it is measured; the best counts, because a neighbour can only slow a core down.
   /// - Returns: nil where the machine has no instructions for the precision.
   public static func measure(
     _ precision: Precision, threads: Int, duration: Duration = .milliseconds(50), repetitions: Int = 5
@@ -67,18 +68,15 @@ public struct Peak: Sendable, Equatable {
     let total = Mutex(0.0)
     let end = ContinuousClock.now + duration
     pool.forEach(pool.threadCount) { _ in
-      let start = ContinuousClock.now
       // A thread that comes again, in place of one that did not wake up, finds the time over.
-      guard start < end else { return }
+      guard ContinuousClock.now < end else { return }
+      let start = ThreadClock.nanoseconds
       var operations: UInt64 = 0
-      var now = start
-      repeat {
-        operations += run(rounds)
-        now = .now
-      } while now < end
-      let rate = Double(operations) / ((now - start) / .nanoseconds(1))
+      repeat { operations += run(rounds) } while ContinuousClock.now < end
+      let rate = Double(operations) / max(1, ThreadClock.nanoseconds - start)
       total.withLock { $0 += rate }
     }
-    return total.withLock { $0 }
+    let cores = min(pool.threadCount, CPU.usableCores)
+    return total.withLock { $0 } * Double(cores) / Double(pool.threadCount)
   }
 }

@@ -19,7 +19,7 @@ struct Bench: ParsableCommand {
       measured once.
 
       The peak is what the same number of threads reaches by multiply-adds in registers, measured before and after. \
-      The machine should be idle: what others compute meanwhile shows in all figures.
+      The machine should be idle: what others compute meanwhile shows in all other figures.
 
       Examples:
         vitrine bench --architecture vit_base_patch16_224 --batch-size 8

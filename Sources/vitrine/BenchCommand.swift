@@ -8,6 +8,7 @@ import VisionTransformer
 
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "bench",
     abstract: "Measure how fast a model runs here: images/s, latency, share of what the cores can do.",
     discussion: """
       The network alone is measured, on random images that are in memory and prepared; nothing is read but the \

@@ -6,6 +6,7 @@ import VisionTransformer
 
 struct Classify: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "classify",
     abstract: "Classify images and folders of images.",
     discussion: """
       Results are written in the order of the inputs, as they come. An image that cannot be read gets a result with the \

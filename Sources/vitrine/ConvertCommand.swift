@@ -7,6 +7,7 @@ import VisionTransformer
 
 struct Convert: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "convert",
     abstract: "Write a checkpoint as safetensors that timm or transformers loads.",
     discussion: """
       The folder gets model.safetensors and config.json, for transformers also preprocessor_config.json. What the other \

@@ -6,6 +6,7 @@ import VisionTransformer
 
 struct Embed: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "embed",
     abstract: "Write the features of images as a numpy array.",
     discussion: """
       The array is float32 with one row an image, in the order of the inputs: [images, D] for class, mean and pooled, \

@@ -8,6 +8,7 @@ import VisionTransformer
 
 struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "inspect",
     abstract: "Say what a checkpoint holds: architecture, preprocessing, size, tensors.")
 
   @Argument(help: ArgumentHelp("The checkpoint.", valueName: "MODEL"))

@@ -5,6 +5,7 @@ import SystemPackage
 
 struct Preprocess: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "preprocess",
     abstract:
       "Write exactly what the network is fed: float32 [3, height, width], or [1, height, width] for grey.")
 

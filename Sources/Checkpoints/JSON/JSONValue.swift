@@ -103,6 +103,14 @@ package enum JSONFile {
     return value
   }
 
+  /// The value at a place of the file; what follows it is not looked at.
+  package static func value(at place: Range<Int>, of file: MappedFile) throws(CheckpointError) -> JSONValue {
+    var reader = JSONReader(file.bytes(in: place), path: file.path)
+    var remaining = valueLimit
+    defer { withExtendedLifetime(file) {} }
+    return try reader.value(remaining: &remaining)
+  }
+
   /// A reader of the file, which must stay mapped.
   static func reader(of file: MappedFile) throws(CheckpointError) -> JSONReader {
     guard file.count <= sizeLimit else {

@@ -49,14 +49,21 @@ struct NamePattern: Sendable, Equatable {
   /// Puts indices into the places of a name, one after the other; `#-1` stands for one less, where the file counts from 1.
   /// Nil where that would be negative.
   static func fill(_ name: String, with indices: [Int]) -> String? {
-    let fields = name.split(separator: "#" as Character, omittingEmptySubsequences: false)
-    var result = String(fields[0])
-    for (field, index) in zip(fields.dropFirst(), indices) {
-      let countsFromOne = field.hasPrefix("-1")
+    // Byte by byte: this runs once for each tensor, and splitting texts by characters would take most of opening a file.
+    var result: [UInt8] = []
+    var (remaining, places) = (name.utf8[...], indices[...])
+    while let byte = remaining.popFirst() {
+      guard byte == UInt8(ascii: "#") else {
+        result.append(byte)
+        continue
+      }
+      guard let index = places.popFirst() else { break }
+      let countsFromOne = remaining.starts(with: "-1".utf8)
       guard !countsFromOne || index > 0 else { return nil }
-      result += "\(countsFromOne ? index - 1 : index)" + field.dropFirst(countsFromOne ? 2 : 0)
+      if countsFromOne { remaining = remaining.dropFirst(2) }
+      result += "\(countsFromOne ? index - 1 : index)".utf8
     }
-    return result
+    return String(decoding: result, as: UTF8.self)
   }
 
   /// The indices that `fill` would put into a pattern to make the name; nil where none do.
@@ -71,7 +78,10 @@ struct NamePattern: Sendable, Equatable {
 
   /// A name without the indices of blocks: `blocks.3.attn.qkv.bias` becomes `blocks.#.attn.qkv.bias`.
   static func kind(of name: String) -> String {
-    name.split(separator: ".").map { Int($0) == nil ? String($0) : "#" }.joined(separator: ".")
+    let fields = name.utf8.split(separator: UInt8(ascii: ".")).map { field in
+      Int(Substring(field)) == nil ? field : "#".utf8[...]
+    }
+    return String(decoding: Array(fields.joined(separator: ".".utf8)), as: UTF8.self)
   }
 
   private static func replacingNumbers(

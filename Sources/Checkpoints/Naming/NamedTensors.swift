@@ -27,7 +27,7 @@ public struct NamedTensors: Sendable {
   public init(_ container: any TensorContainer, path: FilePath) throws(CheckpointError) {
     let names = container.tensors.keys.sorted()
     var best: NameMatch?
-    for scheme in NamingScheme.all {
+    for scheme in NamingScheme.candidates(for: names) {
       for prefix in scheme.prefixes(in: names) {
         guard let match = NameMatch(scheme: scheme, prefix: prefix, names: names, container: container) else {
           continue

@@ -95,11 +95,25 @@ public struct NamingScheme: Sendable {
     self.index = index
   }
 
-  /// Every scheme that is recognised.
-  public static let all: [NamingScheme] = [
-    dinov2, timm, huggingFaceViT, huggingFaceDINOv2, huggingFaceCLIP, huggingFaceSigLIP, torchvision,
-    pyTorchPretrainedViT, google, bigVision, clip,
+  /// Every scheme that is recognised, in the order in which they are tried; a table is made when it is first asked for. Beside it, how the
+  /// file calls the weight of the patch projection.
+  private static let makers: [(anchor: String, scheme: @Sendable () -> NamingScheme)] = [
+    ("patch_embed.proj.weight", { dinov2 }), ("patch_embed.proj.weight", { timm }),
+    ("embeddings.patch_embeddings.projection.weight", { huggingFaceViT }),
+    ("embeddings.patch_embeddings.projection.weight", { huggingFaceDINOv2 }),
+    ("embeddings.patch_embedding.weight", { huggingFaceCLIP }),
+    ("embeddings.patch_embedding.weight", { huggingFaceSigLIP }),
+    ("conv_proj.weight", { torchvision }), ("patch_embedding.weight", { pyTorchPretrainedViT }),
+    ("embedding/kernel", { google }), ("embedding/kernel", { bigVision }), ("conv1.weight", { clip }),
   ]
+
+  /// Every scheme that is recognised.
+  public static var all: [NamingScheme] { makers.map { $0.scheme() } }
+
+  /// The schemes of which the names show a patch projection.
+  static func candidates(for names: [String]) -> [NamingScheme] {
+    makers.filter { maker in names.contains { $0.hasSuffix(maker.anchor) } }.map { $0.scheme() }
+  }
 
   /// The libraries, for messages.
   static let libraries = Library.allCases.map(\.rawValue).joined(separator: ", ")

@@ -96,8 +96,10 @@ public enum Labels {
   }
 
   /// The 1,000 names of ImageNet-1k, WordNet's synonyms, in the order of their WordNet ids.
-  public static let imageNet1k = String(decoding: PackageResources.imagenet1k_labels_txt, as: UTF8.self)
-    .split(separator: "\n").map(String.init)
+  public static let imageNet1k = PackageResources.imagenet1k_labels_txt.split(separator: UInt8(ascii: "\n"))
+    .map {
+      String(decoding: $0, as: UTF8.self)
+    }
 
   /// Whether transformers filled in `LABEL_0`, `LABEL_1`, ... for want of names.
   private static func isAutomatic(_ value: JSONValue) -> Bool {

@@ -97,7 +97,8 @@ public final class Arena {
   }
 
   private func addBlock(_ floats: Int) {
-    blocks.append(Block(base: UnsafeMutableRawPointer(allocateFloats(floats, zeroed: false)), capacity: floats))
+    blocks.append(
+      Block(base: UnsafeMutableRawPointer(allocateFloats(floats, zeroed: false)), capacity: floats))
   }
 
   /// Only while nothing is handed out.

@@ -38,7 +38,8 @@ extension Compute {
   ) {
     let shape = AttentionShape(input, out, images: images, numHeads: numHeads, probabilities)
     guard shape.numQueries > 0 && images > 0 else { return }
-    let operations = 2 * images * numHeads * shape.numQueries * shape.numKeys * (shape.keySize + shape.valueSize)
+    let operations =
+      2 * images * numHeads * shape.numQueries * shape.numKeys * (shape.keySize + shape.valueSize)
     let pool = operations >= Cost.ofSplitting ? pool : nil
     let threads = pool?.threadCount ?? 1
 
@@ -204,11 +205,13 @@ private final class AttentionLane: @unchecked Sendable {
     let outBytes = shape.storesHalves ? 2 : 4
     var sum = ckernels_product(
       rows: queries.count, inner: shape.numKeys, outputs: shape.valueSize, x: rows, x_stride: stride,
-      factors: factors, zero_points: nil, panels: UnsafeRawPointer(valuePanels), scales: nil, sums: nil, bias: nil,
+      factors: factors, zero_points: nil, panels: UnsafeRawPointer(valuePanels), scales: nil, sums: nil,
+      bias: nil,
       activation: CKERNELS_IDENTITY, gamma: nil,
       out: UnsafeMutableRawPointer(
         mutating: shape.out.base + (firstQuery * shape.out.stride + head * shape.valueSize) * outBytes),
-      out_stride: shape.out.stride, store: shape.storesHalves ? CKERNELS_STORE_BFLOAT16 : CKERNELS_STORE_FLOAT32)
+      out_stride: shape.out.stride,
+      store: shape.storesHalves ? CKERNELS_STORE_BFLOAT16 : CKERNELS_STORE_FLOAT32)
     kernel.multiply(&sum)
   }
 
@@ -227,7 +230,8 @@ private final class AttentionLane: @unchecked Sendable {
     guard shape.isHalf else { return (UnsafeRawPointer(scores.base), 4 * scores.rowStride, nil) }
     let rounded = self.scores
     Operations.active.round_to_bfloat16(
-      scores.base, scores.rowStride, scores.rows, scores.columns, element, rounded.base, 4 * rounded.rowStride)
+      scores.base, scores.rowStride, scores.rows, scores.columns, element, rounded.base, 4 * rounded.rowStride
+    )
     return (UnsafeRawPointer(rounded.base), 4 * rounded.rowStride, nil)
   }
 
@@ -239,14 +243,16 @@ private final class AttentionLane: @unchecked Sendable {
     let values = shape.values.base + (row * shape.values.stride + head * shape.valueSize) * elementBytes
     if shape.isHalf {
       ckernels_pack_rows_bfloat16(
-        kernel.layout, keys.assumingMemoryBound(to: UInt16.self), shape.keys.stride, shape.numKeys, shape.keySize,
+        kernel.layout, keys.assumingMemoryBound(to: UInt16.self), shape.keys.stride, shape.numKeys,
+        shape.keySize,
         keyPanels)
       ckernels_pack_columns_bfloat16(
         kernel.layout, values.assumingMemoryBound(to: UInt16.self), shape.values.stride, shape.valueSize,
         shape.numKeys, valuePanels)
     } else {
       ckernels_pack_rows(
-        kernel.layout, keys.assumingMemoryBound(to: Float.self), shape.keys.stride, shape.numKeys, shape.keySize,
+        kernel.layout, keys.assumingMemoryBound(to: Float.self), shape.keys.stride, shape.numKeys,
+        shape.keySize,
         keyPanels)
       ckernels_pack_columns(
         kernel.layout, values.assumingMemoryBound(to: Float.self), shape.values.stride, shape.valueSize,

@@ -50,7 +50,8 @@ extension Compute {
         let unfolded = scratch[lane * blockRows..<lane * blockRows + pixels.count, 0..<inner]
         windows.unfold(input, pixels, into: unfolded)
         Compute().linear(
-          ProductRows(unfolded.view), weight: weight, bias: bias.base, into: .store(out[pixels, 0..<out.columns]))
+          ProductRows(unfolded.view), weight: weight, bias: bias.base,
+          into: .store(out[pixels, 0..<out.columns]))
       }
       if let pool {
         pool.forEachLane(blocks, run)

@@ -58,7 +58,9 @@ extension Compute {
     into out: ProductOutput, arena: Arena
   ) {
     arena.scope {
-      linear(rows(x, for: weight.precision, arena: arena), weight: weight, bias: bias, activation: activation, into: out)
+      linear(
+        rows(x, for: weight.precision, arena: arena), weight: weight, bias: bias, activation: activation,
+        into: out)
     }
   }
 }
@@ -79,17 +81,20 @@ struct Product: @unchecked Sendable {
       case .add(let out, let layerScale):
         (UnsafeMutableRawPointer(out.base), out.rowStride, CKERNELS_ADD_FLOAT32, layerScale)
       }
-        as (UnsafeMutableRawPointer, Int, ckernels_store, UnsafePointer<Float>?)
+      as (UnsafeMutableRawPointer, Int, ckernels_store, UnsafePointer<Float>?)
     whole = ckernels_product(
       rows: x.rows, inner: x.columns, outputs: weight.outputs, x: x.base, x_stride: x.rowStride,
       factors: x.factors, zero_points: x.zeroPoints, panels: panels,
-      scales: weight.scales.map { UnsafePointer($0) }, sums: weight.sums.map { UnsafePointer($0) }, bias: bias,
+      scales: weight.scales.map { UnsafePointer($0) }, sums: weight.sums.map { UnsafePointer($0) },
+      bias: bias,
       activation: activation?.cActivation ?? CKERNELS_IDENTITY, gamma: gamma, out: target, out_stride: stride,
       store: store)
   }
 
   /// The product of some of the weight's panels.
-  func panels(_ panels: Range<Int>, kernel: ckernels_product_kernel, of weight: PackedMatrix) -> ckernels_product {
+  func panels(_ panels: Range<Int>, kernel: ckernels_product_kernel, of weight: PackedMatrix)
+    -> ckernels_product
+  {
     let first = panels.lowerBound * kernel.layout.width
     let elementBytes = whole.store == CKERNELS_STORE_BFLOAT16 ? 2 : 4
     var part = whole

@@ -6,9 +6,13 @@ public struct ProductFactor: Sendable {
   let isTransposed: Bool
 
   /// The matrix as it is.
-  public static func asIs(_ matrix: MatrixView) -> ProductFactor { .init(matrix: matrix, isTransposed: false) }
+  public static func asIs(_ matrix: MatrixView) -> ProductFactor {
+    .init(matrix: matrix, isTransposed: false)
+  }
   /// Its transpose.
-  public static func transposed(_ matrix: MatrixView) -> ProductFactor { .init(matrix: matrix, isTransposed: true) }
+  public static func transposed(_ matrix: MatrixView) -> ProductFactor {
+    .init(matrix: matrix, isTransposed: true)
+  }
 
   var rows: Int { isTransposed ? matrix.columns : matrix.rows }
   var columns: Int { isTransposed ? matrix.rows : matrix.columns }
@@ -30,7 +34,8 @@ extension Compute {
   ) {
     precondition(
       a.columns == b.rows && out.rows == a.rows && out.columns == b.columns,
-      "product [\(a.rows), \(a.columns)] · [\(b.rows), \(b.columns)] does not fit [\(out.rows), \(out.columns)]")
+      "product [\(a.rows), \(a.columns)] · [\(b.rows), \(b.columns)] does not fit [\(out.rows), \(out.columns)]"
+    )
     precondition(precision != .int8, "a product of unpacked matrices in int8")
     guard out.rows > 0 && out.columns > 0 else { return }
     arena.scope {

@@ -35,7 +35,8 @@ public final class PackedMatrix: @unchecked Sendable {
     _ parts: [MatrixView], precision: Precision, storage: PackedStorage, pool: ThreadPool? = nil
   ) throws(PackingError) {
     let inner = parts.first?.columns ?? 0
-    precondition(parts.allSatisfy { $0.columns == inner }, "parts of different widths cannot be packed as one")
+    precondition(
+      parts.allSatisfy { $0.columns == inner }, "parts of different widths cannot be packed as one")
     let outputs = parts.reduce(0) { $0 + $1.rows }
     let precision = precision == .int8 && inner > Precision.int8LargestInner ? .fp32 : precision
     let kernel = precision.kernel

@@ -17,13 +17,17 @@ public struct ProductRows: @unchecked Sendable {
 
   /// float32, in place.
   public init(_ x: MatrixView) {
-    (precision, rows, columns, base, rowStride) = (.fp32, x.rows, x.columns, UnsafeRawPointer(x.base), 4 * x.rowStride)
+    (precision, rows, columns, base, rowStride) = (
+      .fp32, x.rows, x.columns, UnsafeRawPointer(x.base), 4 * x.rowStride
+    )
     (factors, zeroPoints) = (nil, nil)
   }
 
   /// bfloat16, in place, where `Precision.readsHalves`.
   public init(_ x: HalfMatrixView) {
-    (precision, rows, columns, base, rowStride) = (.bf16, x.rows, x.columns, UnsafeRawPointer(x.base), 2 * x.rowStride)
+    (precision, rows, columns, base, rowStride) = (
+      .bf16, x.rows, x.columns, UnsafeRawPointer(x.base), 2 * x.rowStride
+    )
     (factors, zeroPoints) = (nil, nil)
   }
 
@@ -31,7 +35,9 @@ public struct ProductRows: @unchecked Sendable {
     _ precision: Precision, rows: Int, columns: Int, base: UnsafeRawPointer, rowStride: Int,
     factors: UnsafePointer<Float>? = nil, zeroPoints: UnsafePointer<Int32>? = nil
   ) {
-    (self.precision, self.rows, self.columns, self.base, self.rowStride) = (precision, rows, columns, base, rowStride)
+    (self.precision, self.rows, self.columns, self.base, self.rowStride) = (
+      precision, rows, columns, base, rowStride
+    )
     (self.factors, self.zeroPoints) = (factors, zeroPoints)
   }
 }

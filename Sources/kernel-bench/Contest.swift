@@ -7,6 +7,7 @@ struct Setting: Sendable {
   let threads: Int
   /// Whether all threads share each operation; else each has operations of its own.
   let together: Bool
+  let precisions: [Precision]
 
   /// Operations that go on at the same time.
   var copies: Int { together ? 1 : threads }
@@ -18,7 +19,7 @@ struct Contestant: Sendable {
   /// Whose peak it is held against.
   let precision: Precision
   /// Makes one operation: takes memory and packs weights, then returns what is timed. Called once for each copy.
-  let prepare: @Sendable (_ compute: Compute) -> (@Sendable () -> Void)
+  let prepare: @Sendable (_ compute: Compute) throws -> (@Sendable () -> Void)
 }
 
 /// Something to compute, and the ways to do so: the first is what the others are compared with.
@@ -44,9 +45,10 @@ struct Contest {
   }
 
   /// A line of the table.
-  func line(_ each: Case) -> String {
-    let bodies = each.contestants.map { contestant in
-      (0..<setting.copies).map { _ in contestant.prepare(Compute(pool: setting.together ? pool : nil)) }
+  func line(_ each: Case) throws -> String {
+    let bodies = try each.contestants.map { contestant in
+      try (0..<setting.copies).map { _ in try contestant.prepare(Compute(pool: setting.together ? pool : nil))
+      }
     }
     var rates = [[Double]](repeating: [], count: bodies.count)
     for body in bodies { _ = rate(body, each.operations, .zero) }  // warm-up
@@ -126,6 +128,11 @@ final class Operand: @unchecked Sendable {
   }
 
   var matrix: MutableMatrixView { MutableMatrixView(base: buffer.base, rows: rows, columns: columns) }
+}
+
+/// An arena that belongs to one copy, and is used by one thread at a time.
+final class Scratch: @unchecked Sendable {
+  let arena = Arena()
 }
 
 /// Numbers in a table.

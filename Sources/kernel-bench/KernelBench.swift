@@ -21,6 +21,9 @@ struct KernelBench: ParsableCommand {
   @Option(name: .long, help: "Only cases whose name contains this, such as ViT-B or fc1.")
   var filter: String?
 
+  @Option(name: .long, help: "Arithmetic of the kernels.")
+  var precision: [Precision] = Precision.allCases
+
   @Option(name: .long, help: ArgumentHelp("Images whose tokens are rows of one product.", valueName: "N"))
   var batchSize = 8
 
@@ -51,7 +54,8 @@ struct KernelBench: ParsableCommand {
 
   func run() throws {
     try KernelVariant.validateEnvironment()
-    let setting = Setting(batchSize: batchSize, threads: threads, together: together)
+    let setting = Setting(
+      batchSize: batchSize, threads: threads, together: together, precisions: precision)
     let cases = suite.flatMap { suite in
       switch suite {
       case .linear: LinearCases.all(setting)
@@ -68,6 +72,8 @@ struct KernelBench: ParsableCommand {
     print("OpenBLAS: \(BLAS.description)\n")
     let contest = Contest(
       setting: setting, rounds: rounds, duration: .milliseconds(milliseconds), peaks: peaks)
-    for each in cases { print(contest.line(each)) }
+    for each in cases { print(try contest.line(each)) }
   }
 }
+
+extension Precision: ExpressibleByArgument {}

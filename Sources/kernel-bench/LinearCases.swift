@@ -15,46 +15,51 @@ enum LinearCases {
         Case(
           name: "\(model.name) \(layer.name) [\(rows), \(layer.inner)] -> \(layer.outputs)",
           operations: 2 * Double(rows * layer.inner * layer.outputs),
-          contestants: contestants(rows, layer.inner, layer.outputs, setting))
+          contestants: [openBLAS(rows, layer.inner, layer.outputs, setting)]
+            + setting.precisions.flatMap { precision in
+              let isFirst = layer.name == "fc1"
+              return [packed(rows, layer.inner, layer.outputs, precision)]
+                + (isFirst ? [packed(rows, layer.inner, layer.outputs, precision, activation: .gelu)] : [])
+            })
       }
     }
   }
 
-  /// New kernels are added here.
-  private static func contestants(_ rows: Int, _ inner: Int, _ outputs: Int, _ setting: Setting)
-    -> [Contestant]
-  {
+  /// The yardstick: weights as they lie in a file.
+  private static func openBLAS(_ rows: Int, _ inner: Int, _ outputs: Int, _ setting: Setting) -> Contestant {
     let threads = setting.together ? setting.threads : 1
-    return [
-      Contestant(name: "OpenBLAS", precision: .fp32) { _ in
-        let (x, weight, out) = (Operand(rows, inner), Operand(outputs, inner), Operand(rows, outputs))
-        return {
-          // Elsewhere in Vitrine it keeps to one thread.
-          if threads > 1 { openblas_set_num_threads(CInt(threads)) }
-          cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasTrans, blasint(rows), blasint(outputs), blasint(inner), 1,
-            x.matrix.base, blasint(inner), weight.matrix.base, blasint(inner), 0, out.matrix.base,
-            blasint(outputs))
-          if threads > 1 { openblas_set_num_threads(1) }
-        }
-      },
-      Contestant(name: "linear", precision: .fp32) { compute in
-        let (x, weight, out) = (Operand(rows, inner), Operand(outputs, inner), Operand(rows, outputs))
-        let bias = Operand(1, outputs)
-        return {
-          compute.linear(
-            x.matrix.view, weight: weight.matrix.view, bias: bias.matrix.base, into: out.matrix)
-        }
-      },
-      Contestant(name: "linear+gelu", precision: .fp32) { compute in
-        let (x, weight, out) = (Operand(rows, inner), Operand(outputs, inner), Operand(rows, outputs))
-        let bias = Operand(1, outputs)
-        return {
-          compute.linear(
-            x.matrix.view, weight: weight.matrix.view, bias: bias.matrix.base, activation: .gelu,
-            into: out.matrix)
-        }
-      },
-    ]
+    return Contestant(name: "OpenBLAS", precision: .fp32) { _ in
+      let (x, weight, out) = (Operand(rows, inner), Operand(outputs, inner), Operand(rows, outputs))
+      openblas_set_num_threads(CInt(threads))
+      return {
+        cblas_sgemm(
+          CblasRowMajor, CblasNoTrans, CblasTrans, blasint(rows), blasint(outputs), blasint(inner), 1,
+          x.matrix.base, blasint(inner), weight.matrix.base, blasint(inner), 0, out.matrix.base,
+          blasint(outputs))
+      }
+    }
+  }
+
+  /// Weights packed beforehand, rows as the layer before leaves them, bias and activation in one go.
+  private static func packed(
+    _ rows: Int, _ inner: Int, _ outputs: Int, _ precision: Precision, activation: Activation? = nil
+  ) -> Contestant {
+    Contestant(
+      name: precision.rawValue + (activation == nil ? "" : "+gelu"), precision: precision
+    ) { compute in
+      let (x, out, bias, scratch) = (
+        Operand(rows, inner), Operand(rows, outputs), Operand(1, outputs), Scratch()
+      )
+      let source = Operand(outputs, inner)
+      let weight = try withExtendedLifetime(source) {
+        try PackedMatrix([source.matrix.view], precision: precision, storage: PackedStorage())
+      }
+      let input = compute.rows(x.matrix.view, for: weight.precision, arena: scratch.arena)
+      return {
+        compute.linear(
+          input, weight: weight, bias: bias.matrix.base, activation: activation, into: .store(out.matrix))
+        withExtendedLifetime((x, scratch)) {}
+      }
+    }
   }
 }

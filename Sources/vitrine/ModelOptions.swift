@@ -28,7 +28,8 @@ struct ModelOptions: ParsableArguments {
   ) throws -> VisionTransformer {
     try KernelVariant.validateEnvironment()
     let options = VisionTransformer.Options(
-      architecture: architecture.architecture, transform: preprocessing.overrides, precision: run?.precision ?? .fp32,
+      architecture: architecture.architecture, transform: preprocessing.overrides,
+      precision: run?.precision ?? .fp32,
       threads: run?.threadCount ?? 1, describesOnly: run == nil, labels: labels)
     let model = try VisionTransformer(Checkpoint(self.model.path), options: options)
     for warning in model.warnings { terminal.logger.warning("\(warning)") }

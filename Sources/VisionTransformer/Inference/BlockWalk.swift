@@ -63,7 +63,9 @@ struct BlockWalk: @unchecked Sendable {
     case halves(HalfMatrixView)
   }
 
-  init(_ model: VisionTransformer, tokens: MutableMatrixView, images: Int, arena: Arena, clock: OperationClock?) {
+  init(
+    _ model: VisionTransformer, tokens: MutableMatrixView, images: Int, arena: Arena, clock: OperationClock?
+  ) {
     (self.model, self.tokens, self.images, self.clock) = (model, tokens, images, clock)
     let configuration = model.configuration
     let isReduced = model.precision != .fp32
@@ -71,7 +73,9 @@ struct BlockWalk: @unchecked Sendable {
       isReduced && Compute.attendsInHalves(headDim: configuration.headDim) && !configuration.queryKeyNorm
       && !configuration.differentialAttention
     let blocks = model.parameters.blocks
-    let hasHeadNorm = configuration.differentialAttention || blocks.contains { $0.attentions.contains { $0.outputNorm != nil } }
+    let hasHeadNorm =
+      configuration.differentialAttention
+      || blocks.contains { $0.attentions.contains { $0.outputNorm != nil } }
     let (dim, rows) = (tokens.columns, tokens.rows)
     let storesHalves = model.precision.readsHalves(columns: dim) && !hasHeadNorm
     branches = (0..<(blocks.map(\.attentions.count).max() ?? 0)).map { _ in
@@ -95,7 +99,8 @@ struct BlockWalk: @unchecked Sendable {
     for (branch, memory) in zip(block.attentions, branches) {
       lane.arena.scope {
         let norm = model.configuration.block == .postNorm ? nil : branch.norm
-        let input = normed(tokens[rows, 0..<tokens.columns].view, norm: norm, for: branch.qkv.weight.precision, lane)
+        let input = normed(
+          tokens[rows, 0..<tokens.columns].view, norm: norm, for: branch.qkv.weight.precision, lane)
         let columns = 0..<3 * tokens.columns
         switch memory.qkv {
         case .halves(let qkv):
@@ -128,7 +133,8 @@ struct BlockWalk: @unchecked Sendable {
       if let differential = branch.differential {
         guard case .floats(let qkv) = memory.qkv, case .floats(let heads) = memory.heads else { continue }
         subtract(
-          qkv[rows, 0..<dim].view, qkv[rows, dim..<2 * dim].view, qkv[rows, 2 * dim..<3 * dim].view, differential,
+          qkv[rows, 0..<dim].view, qkv[rows, dim..<2 * dim].view, qkv[rows, 2 * dim..<3 * dim].view,
+          differential,
           into: heads, compute, arena)
         continue
       }
@@ -186,7 +192,9 @@ struct BlockWalk: @unchecked Sendable {
     let tokens = tokens[rows, 0..<tokens.columns]
     switch model.configuration.block {
     case .preNorm:
-      for (branch, memory) in zip(block.attentions, branches) { project(memory.heads, rows, branch, into: tokens, lane) }
+      for (branch, memory) in zip(block.attentions, branches) {
+        project(memory.heads, rows, branch, into: tokens, lane)
+      }
       addMLPs(block.mlps, to: tokens, lane)
     case .postNorm:
       for (branch, memory) in zip(block.attentions, branches) {
@@ -241,7 +249,9 @@ struct BlockWalk: @unchecked Sendable {
       }
       for branch in mlps {
         lane.arena.scope {
-          transform(normed(input, norm: branch.norm, for: branch.fc1.weight.precision, lane), branch, into: tokens, lane)
+          transform(
+            normed(input, norm: branch.norm, for: branch.fc1.weight.precision, lane), branch, into: tokens,
+            lane)
         }
       }
     }
@@ -274,7 +284,8 @@ struct BlockWalk: @unchecked Sendable {
         lane.timed(.fc1) { linear(x, branch.fc1, activation: activation, into: .storeHalves(halves)) }
         hidden = ProductRows(halves)
       } else {
-        var floats = lane.arena.spacedMatrix(rows: x.rows, columns: configuration.gatedMLP ? 2 * width : width)
+        var floats = lane.arena.spacedMatrix(
+          rows: x.rows, columns: configuration.gatedMLP ? 2 * width : width)
         lane.timed(.fc1) {
           linear(x, branch.fc1, activation: configuration.gatedMLP ? nil : activation, into: .store(floats))
         }
@@ -286,7 +297,9 @@ struct BlockWalk: @unchecked Sendable {
         if let norm = branch.innerNorm { compute.normalize(floats.view, norm, into: floats) }
         hidden = lane.timed(.conversion) { compute.rows(floats.view, for: precision, arena: lane.arena) }
       }
-      lane.timed(.fc2) { linear(hidden, branch.fc2, into: .add(residual, layerScale: branch.layerScale?.base)) }
+      lane.timed(.fc2) {
+        linear(hidden, branch.fc2, into: .add(residual, layerScale: branch.layerScale?.base))
+      }
     }
   }
 

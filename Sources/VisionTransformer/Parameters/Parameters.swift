@@ -142,7 +142,8 @@ struct Parameters: Sendable {
       configuration.hasDistillationHead
       ? try reader.outerLinear("head_dist", outputs: c, inputs: d, hasBias: true) : nil
     if let width = configuration.projectionDim {
-      projection = try reader.outerLinear("visual_projection", outputs: width, inputs: features, hasBias: false)
+      projection = try reader.outerLinear(
+        "visual_projection", outputs: width, inputs: features, hasBias: false)
     } else {
       projection = nil
     }

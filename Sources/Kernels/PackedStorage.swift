@@ -17,7 +17,7 @@ public final class PackedStorage: @unchecked Sendable {
     let byteCount: Int
   }
 
-  private static let smallRegion = 4 << 20
+  private static let smallRegion = 16 << 20
   private static let largeRegion = 64 << 20
   private static let hugePage = 2 << 20
 

@@ -1,15 +1,9 @@
 import SystemPackage
 
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 /// A trained model on disk: its tensors, and the configuration files beside them.
 ///
 /// A folder in the Hugging Face layout (`config.json`, `model.safetensors` or `pytorch_model.bin` or the index of their shards,
-/// optional `preprocessor_config.json`), a folder with one file of weights of any name, or a file on its own. A file with one of
+/// optional `processor_config.json` or `preprocessor_config.json`), a folder with one file of weights of any name, or a file on its own. A file with one of
 /// these names brings the configuration of its folder along. Its contents say what kind it is.
 public struct Checkpoint: Sendable {
   /// The folder or file as it was given.
@@ -17,12 +11,12 @@ public struct Checkpoint: Sendable {
   public let container: any TensorContainer
   /// `config.json`, where there is one.
   public let configuration: JSONValue?
-  /// `preprocessor_config.json`, where there is one, as its bytes.
-  public let preprocessorConfiguration: Data?
-  /// `config.json` as its bytes.
-  public let configurationData: Data?
+  /// What transformers' image processor is to do, where a file says so: `image_processor` of `processor_config.json`, in which version
+  /// 5 saves all processors of a model, else `preprocessor_config.json`.
+  public let preprocessorConfiguration: JSONValue?
   /// Where `config.json` is or would be.
   public let configurationPath: FilePath
+  /// Where the image processor's configuration is or would be.
   public let preprocessorConfigurationPath: FilePath
 
   /// The weights of the Hugging Face layout, in the order in which they are looked for.
@@ -30,7 +24,7 @@ public struct Checkpoint: Sendable {
     "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
   ]
   /// What files of weights are called otherwise.
-  private static let endings = [".safetensors", ".npz", ".pth", ".pt", ".bin"]
+  private static let endings = [".safetensors", ".npz", ".pth", ".pt", ".bin", ".ckpt", ".pth.tar"]
 
   /// Opens a folder or a file.
   /// - Throws: `CheckpointError` where nothing readable is there.
@@ -47,10 +41,14 @@ public struct Checkpoint: Sendable {
     // A single file takes the configuration beside it only where the two belong together by name.
     let belongs = folder == path || path.lastComponent.map { Self.usualNames.contains($0.string) } ?? false
     configurationPath = folder.appending("config.json")
-    preprocessorConfigurationPath = folder.appending("preprocessor_config.json")
-    let document = belongs ? try JSONFile.document(at: configurationPath) : nil
-    (configuration, configurationData) = (document?.value, document?.data)
-    preprocessorConfiguration = belongs ? try JSONFile.document(at: preprocessorConfigurationPath)?.data : nil
+    configuration = belongs ? try JSONFile.document(at: configurationPath) : nil
+    let processors = folder.appending("processor_config.json")
+    if belongs, let nested = try JSONFile.document(at: processors)?["image_processor"] {
+      (preprocessorConfiguration, preprocessorConfigurationPath) = (nested, processors)
+    } else {
+      preprocessorConfigurationPath = folder.appending("preprocessor_config.json")
+      preprocessorConfiguration = belongs ? try JSONFile.document(at: preprocessorConfigurationPath) : nil
+    }
   }
 
   /// Tensors that are not a file's, without a configuration.

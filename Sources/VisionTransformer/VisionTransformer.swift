@@ -70,6 +70,7 @@ public final class VisionTransformer: Sendable {
   /// products of the precision. The files are not needed afterwards.
   /// - Throws: `CheckpointError`, `ModelError` or `TransformConfigurationError` with the path and the tensor or field.
   public init(_ checkpoint: Checkpoint, options: Options = Options()) throws {
+    try ConfigurationReader.checkNames(checkpoint, architecture: options.architecture)
     let tensors = try NamedTensors(checkpoint.container, path: checkpoint.path)
     self.tensors = tensors
     var reader = ConfigurationReader(

@@ -118,6 +118,33 @@ import Testing
     #expect(try Checkpoint(folder.path).container.format == "safetensors")
   }
 
+  /// Version 5 of transformers saves the processors of a model in one file, which goes before the older one.
+  @Test func processors() throws {
+    let folder = try TemporaryFolder()
+    try folder.write(SafetensorsBuilder.file([.init("a", shape: [1], [1])]), to: "model.safetensors")
+    func edge() throws -> (Int?, String?) {
+      let checkpoint = try Checkpoint(folder.path)
+      return (
+        checkpoint.preprocessorConfiguration?["size"]?.int,
+        checkpoint.preprocessorConfigurationPath.lastComponent?.string
+      )
+    }
+    try folder.write("{\"size\": 224}", to: "preprocessor_config.json")
+    #expect(try edge() == (224, "preprocessor_config.json"))
+    try folder.write("{\"processor_class\": \"CLIPProcessor\"}", to: "processor_config.json")
+    #expect(try edge() == (224, "preprocessor_config.json"))
+    try folder.write("{\"image_processor\": {\"size\": 336}}", to: "processor_config.json")
+    #expect(try edge() == (336, "processor_config.json"))
+    try folder.write("{\"image_processor\": ", to: "processor_config.json")
+    #expect(throws: CheckpointError.self) { try edge() }
+  }
+
+  @Test(arguments: ["last.ckpt", "model_best.pth.tar"]) func namesOfTraining(_ name: String) throws {
+    let folder = try TemporaryFolder()
+    try folder.copy(Fixtures.folder.appending("containers/pytorch/plain-protocol-2.pth"), to: name)
+    #expect(try Checkpoint(folder.path).container.format == "PyTorch archive")
+  }
+
   @Test func brokenConfiguration() throws {
     let folder = try TemporaryFolder()
     try folder.write(SafetensorsBuilder.file([.init("a", shape: [1], [1])]), to: "model.safetensors")

@@ -124,6 +124,55 @@ import Testing
     #expect(tensors.unexpected.isEmpty && tensors.ignored.count == 4)
   }
 
+  /// A classifier that users put in the place of the library's, alone in its `Sequential`, is taken; one of several layers is not.
+  @Test(
+    arguments: [
+      ("heads", ["heads"]), ("heads", ["heads.0"]), ("heads", ["heads.head.1"]),
+      ("heads", ["heads.0", "heads.3"]),
+    ]) func customHeads(_ library: String, _ layers: [String]) throws
+  {
+    let tensors = try named(
+      [("conv_proj.weight", [4, 3, 2, 2]), ("encoder.layers.encoder_layer_0.ln_1.weight", [4])]
+        + layers.flatMap { [("\($0).weight", [5, 4]), ("\($0).bias", [5])] })
+    #expect(tensors.scheme.library == .torchvision)
+    #expect(tensors.hasCustomHead)
+    #expect(tensors.foreignName(of: "head.weight") == "\(layers[0]).weight")
+    #expect(tensors.unexpected == layers.dropFirst().flatMap { ["\($0).bias", "\($0).weight"] })
+  }
+
+  /// Two tensors that would be the same one: the second has no place, and does not silently take the first's.
+  @Test func collisions() throws {
+    let tensors = try named([
+      ("backbone.patch_embed.proj.weight", [4, 3, 2, 2]), ("backbone.blocks.0.norm1.weight", [4]),
+      ("backbone.head.weight", [4, 4]), ("head.weight", [5, 4]),
+    ])
+    #expect(tensors.shape(of: "head.weight") == [4, 4] && !tensors.hasCustomHead)
+    #expect(tensors.unexpected == ["head.weight"])
+  }
+
+  /// What belongs to a loss has no part in any result.
+  @Test func losses() throws {
+    let tensors = try named([
+      ("model.patch_embed.proj.weight", [4, 3, 2, 2]), ("model.blocks.0.norm1.weight", [4]),
+      ("criterion.weight", [5]), ("loss_fn.centre", [5]), ("lossless.weight", [5]),
+    ])
+    #expect(tensors.ignored == ["criterion.weight", "loss_fn.centre"])
+    #expect(tensors.unexpected == ["lossless.weight"])
+  }
+
+  /// CLIPA has the names of CLIP; the norm that it lacks shows what the other one is.
+  @Test func norms() throws {
+    func tower(_ more: [(String, [Int])]) throws -> NamedTensors {
+      try named(
+        [("visual.conv1.weight", [8, 3, 2, 2]), ("visual.transformer.resblocks.0.ln_1.weight", [8])]
+          + [("visual.ln_post.weight", [8])] + more)
+    }
+    let (clip, clipa) = (try tower([("visual.ln_pre.weight", [8])]), try tower([]))
+    #expect(clip.contains("norm.weight") && clip.contains("norm_pre.weight"))
+    #expect(clipa.contains("fc_norm.weight") && !clipa.contains("norm.weight"))
+    #expect(clip.unexpected.isEmpty && clipa.unexpected.isEmpty && clipa.scheme.library == .clip)
+  }
+
   /// Numbers that are no index do no harm.
   @Test(arguments: ["99999999999999999999", "10001", "-1", "00x"]) func absurdIndices(_ index: String) throws
   {

@@ -225,4 +225,29 @@ import Testing
       #expect(file.metadata == ["state dictionary": key])
     }
   }
+
+  /// Under a name of one's own it is found where nothing else could be meant: an optimizer keeps its tensors further down.
+  @Test func stateDictionariesUnderOtherNames() throws {
+    func tensors(_ offset: Int) -> PickleItem {
+      .dict([("a", .tensor(.storage("0", count: 6), offset: offset, size: [1], stride: [1]))])
+    }
+    let storages = ["0": floats([1, 2, 3, 4, 5, 6])]
+    let optimizer = PickleItem.dict([("state", .dict([(.int(0), tensors(3))])), ("param_groups", .list([]))])
+    let members: [(PickleItem, PickleItem)] = [
+      ("epoch", 3), ("optimizer_state_dict", optimizer), ("model_state_dict", tensors(1)),
+    ]
+    let file = try open(PyTorchWriter.archive(.dict(members), storages: storages))
+    #expect(try values("a", in: file) == [2])
+    #expect(file.metadata == ["state dictionary": "model_state_dict"])
+    let several = PickleItem.dict(members + [("student", tensors(2))])
+    #expect(
+      try failure(PyTorchWriter.archive(several, storages: storages)).hasSuffix(
+        "several members could be the state dictionary: \"model_state_dict\", \"student\"; save the right one on its own"
+      ))
+    let none = PickleItem.dict([("epoch", 3), ("optimizer", optimizer)])
+    #expect(
+      try failure(PyTorchWriter.archive(none, storages: storages)).contains(
+        "no state dictionary was found: the file's keys are \"epoch\", \"optimizer\", expected tensors or one of state_dict_ema"
+      ))
+  }
 }

@@ -90,6 +90,67 @@ import VisionTransformer
     #expect(model.configuration.gridSize == ImageSize(height: 2, width: 3))
   }
 
+  /// Positions that fill a square and the rectangle that the user asks for: a warning says which of the two was taken.
+  @Test func rectanglesThatAreSquares() throws {
+    let folder = try TemporaryFolder()
+    let file = try folder.copy(
+      Fixtures.models.appending("timm-token/model.safetensors"), to: "alone.safetensors")
+    func warnings(_ size: ImageSize) throws -> [String] {
+      try VisionTransformer(Checkpoint(file), options: .init(transform: TransformOverrides(size: size)))
+        .warnings
+        .filter { $0.contains("16 positions are taken for a grid of 4x4") }
+    }
+    #expect(try warnings(ImageSize(height: 16, width: 64)).count == 1)
+    #expect(try warnings(ImageSize(32)).isEmpty && warnings(ImageSize(height: 16, width: 32)).isEmpty)
+  }
+
+  /// What could be meant otherwise is said.
+  @Test func headsThatCouldMeanSomethingElse() throws {
+    let pooler = SafetensorsBuilder.Tensor("vit.pooler.dense.weight", shape: [1], [1])
+    for (model, names, more, warning) in [
+      (
+        "timm-token", ["head": "head.1"], [],
+        "the classifier \"head.1.weight\" is not one of the library's own"
+      ),
+      ("timm-token", ["head": "fc"], [], "the classifier \"fc.weight\" is not one of the library's own"),
+      ("hf-vit", ["classifier": "classifier.2"], [], "the classifier \"classifier.2.weight\" is not one of"),
+      ("hf-vit", [:], [pooler], "a pooler stands beside the classifier \"classifier.weight\""),
+    ] as [(String, [String: String], [SafetensorsBuilder.Tensor], String)] {
+      var parts = try ModelParts(model)
+      let plain = try parts.load()
+      for (name, other) in names {
+        for index in parts.tensors.indices where parts.tensors[index].name.hasPrefix("\(name).") {
+          parts.tensors[index].name = other + parts.tensors[index].name.dropFirst(name.count)
+        }
+      }
+      parts.tensors += more
+      let changed = try parts.load()
+      #expect(
+        changed.warnings.count == plain.warnings.count + 1 && changed.warnings[0].contains(warning),
+        "\(changed.warnings)")
+      #expect(changed.configuration == plain.configuration)
+    }
+  }
+
+  /// timm's configurations cannot say that an MLP is gated; its declared width is that of both halves.
+  @Test func gatesThatOnlyTensorsShow() throws {
+    var parts = try ModelParts("timm-dinov2-giant")
+    let plain = try parts.load()
+    try #require(plain.configuration.gatedMLP && plain.configuration.activation == .silu)
+    let named = parts.configuration
+    let name = try #require(
+      JSONDecoder().decode(JSONValue.self, from: Data(named.utf8))["architecture"]?.string)
+    parts.configuration = named.replacingOccurrences(of: name, with: "vit_large_patch16_224")
+    let model = try parts.load()
+    #expect(
+      model.configuration.mlpDim == plain.configuration.mlpDim && model.configuration.activation == .silu)
+    #expect(model.warnings.count == 1 && model.warnings[0].contains("assumed SiLU"), "\(model.warnings)")
+    parts.configuration = parts.configuration.replacingOccurrences(
+      of: "\"model_args\": {", with: "\"model_args\": {\"act_layer\": \"gelu\",")
+    let stated = try parts.load()
+    #expect(stated.configuration.activation == .gelu && stated.warnings.isEmpty)
+  }
+
   /// big_vision's `posemb_sincos_2d(1, 2, 8)`.
   @Test func sinesAndCosines() {
     let positions = PositionEmbedding.sinCos2D(dim: 8, grid: ImageSize(height: 1, width: 2))

@@ -172,6 +172,30 @@ import VisionTransformer
     #expect(model.warnings.isEmpty)
   }
 
+  /// A configuration that names a family of another kind says more than the names of its tensors.
+  @Test(arguments: [
+    ("{\"model_type\": \"dinov3_vit\"}", "\"model_type\" is \"dinov3_vit\": supported are clip, "),
+    (
+      "{\"architecture\": \"eva02_tiny_patch14_224\"}",
+      "architecture \"eva02_tiny_patch14_224\": not one of timm's"
+    ),
+    ("{}", "\"architecture\" is missing: expected timm's \"architecture\""),
+  ]) func otherFamilies(_ configuration: String, _ message: String) throws {
+    var parts = try ModelParts("timm-token")
+    parts.configuration = configuration
+    parts.tensors = [.init("embeddings.rope.weight", shape: [1], [1])]
+    let actual = try parts.message()
+    #expect(actual.contains(message), "\(actual)")
+  }
+
+  /// A configuration of somebody else's does not stand in the way of a name that the user gives.
+  @Test func configurationOfSomethingElse() throws {
+    var parts = try ModelParts("timm-token")
+    parts.configuration = "{\"dropout\": 0.1}"
+    let message = try parts.message(.init(architecture: "vit_small_patch16_224"))
+    #expect(message.contains("\"embed_dim\" is 384, but the tensors say 48"))
+  }
+
   @Test func preprocessingOfAFileOnItsOwn() throws {
     let folder = try TemporaryFolder()
     let file = try folder.copy(

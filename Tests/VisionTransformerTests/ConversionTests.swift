@@ -46,6 +46,7 @@ import VisionTransformer
     "google-hybrid": "a ResNet in front",
     "google-hybrid-stem": "a ResNet in front",
     "google-npz-pre-logits": "a representation layer",
+    "openclip-clipa": "fc_norm",
     "pytorch-pretrained-vit-representation": "a representation layer",
     "timm-aimv2": "RMS norms",
     "timm-avg": "fc_norm",
@@ -208,6 +209,8 @@ import VisionTransformer
       "\($0)" == "\(target): holds a config.json already; give another folder, or --overwrite"
     }
     #expect(try Checkpoint(target).configuration?["model_type"] == .string("vit"))
+    // This one would be read before the other two.
+    try folder.write("{}", to: "x/processor_config.json")
     _ = try conversion.write(to: target, overwriting: true)
     #expect(try files() == ["config.json", "model.safetensors"])
   }

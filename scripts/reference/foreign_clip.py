@@ -17,21 +17,26 @@ SIZES_OF: dict[str, list[Size]] = {
     "openclip-vit": SIZES,
     "openclip-quickgelu": [],
     "openclip-visual-only": SIZES[:1],
+    "openclip-clipa": SIZES[:1],
     "openai-jit": [],
 }
 
 
-def clip_model(size: Size, width: int, quick: bool) -> nn.Module:
+CLIPA = dict(no_ln_pre=True, pool_type="avg", final_ln_after_pool=True)
+
+
+def clip_model(size: Size, width: int, quick: bool, **variant: object) -> nn.Module:
     vision = dict(image_size=size, patch_size=PATCH, width=width, layers=1, head_width=64, mlp_ratio=32 / width)
     text = dict(context_length=6, vocab_size=20, width=16, heads=2, layers=1)
-    return open_clip.CLIP(embed_dim=24, vision_cfg=vision, text_cfg=text, quick_gelu=quick).eval()
+    return open_clip.CLIP(embed_dim=24, vision_cfg=vision | variant, text_cfg=text, quick_gelu=quick).eval()
 
 
 def write_clip(folder: pathlib.Path) -> None:
     """A CLIP with its text tower; `pooled` is the embedding after `visual.proj`, before its length becomes 1."""
     kind = folder.name
     width, quick = 128 if kind == "openclip-vit" else 64, kind in ("openclip-quickgelu", "openai-jit")
-    model = clip_model((SIDE, SIDE), width, quick)
+    variant = CLIPA if kind == "openclip-clipa" else {}
+    model = clip_model((SIDE, SIDE), width, quick, **variant)
     randomise(model.visual, kind)
     round_weights(model)
     state = halved(model.state_dict())
@@ -45,13 +50,15 @@ def write_clip(folder: pathlib.Path) -> None:
             state.update({key: torch.tensor(value) for key, value in numbers.items()})
         torch.save(state, folder / "model.pt")
     for size in [None, *SIZES_OF[kind]]:
-        resized = clip_model(size or (SIDE, SIDE), width, quick)
+        resized = clip_model(size or (SIDE, SIDE), width, quick, **variant)
         weights = dict(model.state_dict())
         open_clip.model.resize_pos_embed(weights, resized)
         resized.load_state_dict(weights)
         visual = resized.visual
         pixels = image(kind, *(size or (SIDE, SIDE)))
-        expected, embedding = run(visual, pixels, visual.transformer.resblocks, visual.ln_post)
+        norm = None if variant else visual.ln_post  # CLIPA's sees the mean alone
+        expected, embedding = run(visual, pixels, visual.transformer.resblocks, norm)
+        expected.setdefault("features", expected["block.0"])
         save(folder, expected | {"pooled": embedding[0]}, size)
 
 

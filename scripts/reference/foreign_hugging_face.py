@@ -147,7 +147,41 @@ def write_hugging_face_memory(folder: pathlib.Path) -> None:
     save(folder, run_hugging_face(model, image(folder.name, SIDE, SIDE), False))
 
 
+PRE_TRAINED: dict[str, tuple[type, Callable]] = {
+    "hf-vit-masked": (transformers.ViTForMaskedImageModeling, lambda: transformers.ViTConfig(**VIT)),
+    "hf-vit-mae": (
+        transformers.ViTMAEForPreTraining,
+        lambda: transformers.ViTMAEConfig(
+            **VIT,
+            mask_ratio=0.0,
+            decoder_hidden_size=8,
+            decoder_num_hidden_layers=1,
+            decoder_num_attention_heads=1,
+            decoder_intermediate_size=8,
+        ),
+    ),
+}
+
+
+def write_hugging_face_pre_trained(folder: pathlib.Path) -> None:
+    """A backbone with the decoder that it was trained with, which no feature depends on."""
+    kind, make_config = PRE_TRAINED[folder.name]
+    model = kind(make_config())
+    randomise(model, folder.name)
+    round_weights(model)
+    model.half().save_pretrained(folder)
+    model.float()
+    vit_processor().save_pretrained(folder)
+    backbone, patches = model.vit, (SIDE // PATCH) ** 2
+    # MAE keeps the patches in the order of this noise.
+    options = dict(noise=torch.arange(patches).unsqueeze(0) / patches) if folder.name == "hf-vit-mae" else {}
+    layers = backbone.layers if hasattr(backbone, "layers") else backbone.encoder.layer
+    expected, _ = run(backbone, image(folder.name, SIDE, SIDE), layers, backbone.layernorm, **options)
+    save(folder, expected | {"pooled": expected["features"][0].clone()})
+
+
 MAKERS: dict[str, Callable[[pathlib.Path], None]] = {
     **dict.fromkeys(HUGGING_FACE, write_hugging_face),
+    **dict.fromkeys(PRE_TRAINED, write_hugging_face_pre_trained),
     "hf-vit-memory-names": write_hugging_face_memory,
 }

@@ -84,12 +84,10 @@ package enum JSONFile {
   static let sizeLimit = 16 << 20
   static let valueLimit = 1 << 18
 
-  /// The document, and its text for those who read it in their own way; nil where there is no such file.
+  /// The document; nil where there is no such file.
   /// - Throws: `CheckpointError` where it is there, but cannot be read.
-  static func document(at path: FilePath) throws(CheckpointError) -> (value: JSONValue, data: Data)? {
-    guard FileSystem.exists(path) else { return nil }
-    let file = try MappedFile(path)
-    return (try value(of: file), Data(file.bytes(in: 0..<file.count)))
+  static func document(at path: FilePath) throws(CheckpointError) -> JSONValue? {
+    FileSystem.exists(path) ? try value(of: MappedFile(path)) : nil
   }
 
   /// The document.

@@ -1,8 +1,9 @@
 /// transformers: the names that it saves, and those that version 5 uses in memory.
 extension NamingScheme {
-  /// `ViTModel`, `DeiTModel`, `ViTMSNModel`, `IJepaModel` and their classifiers.
+  /// `ViTModel`, `DeiTModel`, `ViTMSNModel`, `IJepaModel`, `ViTMAEModel`, their classifiers and what they are pre-trained with.
   static let huggingFaceViT = NamingScheme(
-    .huggingFaceViT, harmless: ["embeddings.mask_token", "pooler.*"], harmlessBeside: ["pooler.*"],
+    .huggingFaceViT, harmless: ["embeddings.mask_token", "pooler.*"],
+    harmlessBeside: ["pooler.*", "decoder.*"],
     // Version 5 saves ViTMSN's layers without the prefix that its embeddings have.
     mixesPrefixes: true,
     rules: [
@@ -12,6 +13,7 @@ extension NamingScheme {
       Rule.layer("blocks.#.mlp.fc1", "encoder.layer.#.intermediate.dense", "layers.#.mlp.fc1"),
       Rule.layer("blocks.#.mlp.fc2", "encoder.layer.#.output.dense", "layers.#.mlp.fc2"),
       Rule.layer("head", "classifier", "cls_classifier"),
+      Rule.customHead(["head", "fc"], sequences: ["classifier", "head", "fc"]),
       Rule.layer("head_dist", "distillation_classifier"),
       Rule.tensor("dist_token", "embeddings.distillation_token"),
     ])
@@ -23,6 +25,7 @@ extension NamingScheme {
       huggingFaceTrunk,
       dinov2Layers("encoder.layer.#"), dinov2Layers("layers.#"),
       Rule.layer("head", "classifier"),
+      Rule.customHead(["head", "fc"], sequences: ["classifier", "head", "fc"]),
       Rule.tensor("reg_token", "embeddings.register_tokens"),
     ])
 

@@ -7,6 +7,8 @@ struct NameMatch {
   private(set) var depth = 0
   private(set) var ignored: [String] = []
   private(set) var unexpected: [String] = []
+  /// Whether the classifier goes by a name that users give, not the library.
+  private(set) var hasCustomHead = false
 
   /// Of one of timm's tensors: the parts that were found, by alternative and place.
   private typealias Found = [Int: [Int: TensorPart]]
@@ -36,6 +38,8 @@ struct NameMatch {
           let source = rule.alternatives[place.alternative][place.part]
           guard let indices = source.pattern.indices(of: numbers) else { continue }
           for (canonical, all, layer) in Self.targets(rule, indices, tensor) {
+            // Of two tensors that would be the same one, neither is known to be the right one: the second has no place.
+            guard found[canonical]?[place.alternative]?[place.part] == nil else { continue }
             found[canonical, default: [:]][place.alternative, default: [:]][place.part] = TensorPart(
               tensor: tensor, layout: source.layout, layer: layer, share: source.share)
             origins[canonical] = (place.rule, all)
@@ -83,6 +87,7 @@ struct NameMatch {
       let whole = sources.indices.compactMap { found[$0] }
       parts[canonical] = whole
       used.formUnion(whole.map(\.tensor.name))
+      if index >= rule.alternatives.count - rule.numCustom { hasCustomHead = true }
       return
     }
     for (index, sources) in rule.alternatives.enumerated() {

@@ -13,6 +13,8 @@ public struct NamedTensors: Sendable {
   public let unexpected: [String]
   /// Names in the file that the scheme knows to be irrelevant for every result, sorted.
   public let ignored: [String]
+  /// Whether the classifier goes by a name that users give, not the library.
+  public let hasCustomHead: Bool
   /// The file's tensors that make up each of timm's; several are stacked by rows.
   private let parts: [String: [TensorPart]]
   /// timm's names without the indices of blocks.
@@ -50,6 +52,7 @@ public struct NamedTensors: Sendable {
     incomplete = best.incomplete
     depth = best.depth
     ignored = best.ignored
+    hasCustomHead = best.hasCustomHead
     unexpected = best.unexpected
   }
 

@@ -28,6 +28,8 @@ public struct NamingScheme: Sendable {
   let harmless: [String]
   /// The same of tensors that stand beside the network: text towers, optimizers, heads of training.
   let harmlessBeside: [String]
+  /// The same beside any network: the weights of classes, and other numbers, of a loss.
+  private static let harmlessInTraining = ["criterion.*", "loss.*", "loss_fn.*", "loss_function.*"]
   /// The rules by the key of each of their names.
   let index: [String: [Place]]
 
@@ -37,6 +39,8 @@ public struct NamingScheme: Sendable {
     let canonical: String
     /// The alternatives, each a list of tensors whose rows are stacked.
     var alternatives: [[Source]]
+    /// How many of them, from the last, are names that users give and not the library.
+    var numCustom = 0
   }
 
   /// A tensor in the file: its name and the layout of its elements.
@@ -73,6 +77,7 @@ public struct NamingScheme: Sendable {
     for rule in rules.joined() {
       if let position = positions[rule.canonical] {
         merged[position].alternatives += rule.alternatives
+        merged[position].numCustom += rule.numCustom
       } else {
         positions[rule.canonical] = merged.count
         merged.append(rule)
@@ -95,7 +100,7 @@ public struct NamingScheme: Sendable {
     self.index = index
   }
 
-  /// Every scheme that is recognised, in the order in which they are tried; a table is made when it is first asked for. Beside it, how the
+  /// Every scheme that is recognised, in the order in which they are tried: of two that explain as much of a file the first is taken. A table is made when it is first asked for. Beside it, how the
   /// file calls the weight of the patch projection.
   private static let makers: [(anchor: String, scheme: @Sendable () -> NamingScheme)] = [
     ("patch_embed.proj.weight", { dinov2 }), ("patch_embed.proj.weight", { timm }),
@@ -104,7 +109,8 @@ public struct NamingScheme: Sendable {
     ("embeddings.patch_embedding.weight", { huggingFaceCLIP }),
     ("embeddings.patch_embedding.weight", { huggingFaceSigLIP }),
     ("conv_proj.weight", { torchvision }), ("patch_embedding.weight", { pyTorchPretrainedViT }),
-    ("embedding/kernel", { google }), ("embedding/kernel", { bigVision }), ("conv1.weight", { clip }),
+    ("embedding/kernel", { google }), ("embedding/kernel", { bigVision }), ("conv1.weight", { clipa }),
+    ("conv1.weight", { clip }),
   ]
 
   /// Every scheme that is recognised.
@@ -133,9 +139,10 @@ public struct NamingScheme: Sendable {
         pattern.hasSuffix("*") ? name.hasPrefix(pattern.dropLast()) : name == pattern
       }
     }
-    if name.hasPrefix(prefix) { return matches(name.dropFirst(prefix.count), harmless) }
+    if name.hasPrefix(prefix), matches(name.dropFirst(prefix.count), harmless) { return true }
+    let beside = (name.hasPrefix(prefix) ? [] : harmlessBeside) + Self.harmlessInTraining
     return Self.outerPrefixes(of: prefix).contains { outer in
-      name.hasPrefix(outer) && matches(name.dropFirst(outer.count), harmlessBeside)
+      name.hasPrefix(outer) && matches(name.dropFirst(outer.count), beside)
     }
   }
 }
@@ -169,6 +176,15 @@ extension NamingScheme.Rule {
   /// A layer's `.weight` and `.bias`, each named alike.
   static func layer(_ canonical: String, _ names: String...) -> [Self] {
     layer(canonical, stacking: names.map { [$0] })
+  }
+
+  /// The classifier where users have put one of their own in the place of the library's: under the names that are given, or as
+  /// the one layer with weights of a `torch.nn.Sequential`. The library's own names must be listed before.
+  static func customHead(_ names: [String], sequences: [String]) -> [Self] {
+    let all = names + sequences.map { "\($0).$" }
+    return layer("head", stacking: all.map { [$0] }).map { rule in
+      Self(canonical: rule.canonical, alternatives: rule.alternatives, numCustom: all.count)
+    }
   }
 
   /// A layer's `.weight` and `.bias`; each alternative a list of layers whose rows are stacked.

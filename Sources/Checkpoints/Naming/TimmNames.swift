@@ -12,7 +12,7 @@ extension NamingScheme {
         "blocks.#.mlp.fc1", stacking: [["blocks.#.mlp.fc1"], ["blocks.#.mlp.fc1_g", "blocks.#.mlp.fc1_x"]]),
       Rule.layer("blocks.#.mlp.fc2", "blocks.#.mlp.fc2"),
       Rule.tensor("reg_token", "reg_token"),
-      timmVariants, resNetStem,
+      timmVariants, resNetStem, customHead,
     ])
 
   /// `dinov2/models/vision_transformer.py`, with one list of blocks or with chunks of them.
@@ -25,7 +25,11 @@ extension NamingScheme {
       dinov2Blocks("blocks.#"), dinov2Blocks("blocks.$.#"),
       Rule.tensor("reg_token", "register_tokens"),
       Rule.layer("head", "linear_head"),
+      customHead,
     ])
+
+  private static let customHead = Rule.customHead(
+    ["classifier", "fc"], sequences: ["head", "linear_head", "classifier", "fc"])
 
   private static func dinov2Blocks(_ block: String) -> [Rule] {
     [

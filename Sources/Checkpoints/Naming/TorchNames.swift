@@ -17,6 +17,7 @@ extension NamingScheme {
         Rule.layer("norm", "encoder.ln"),
         Rule.layer("pre_logits.fc", "heads.pre_logits"),
         Rule.layer("head", "heads.head"),
+        Rule.customHead(["heads"], sequences: ["heads", "heads.head"]),
       ])
   }()
 
@@ -38,11 +39,18 @@ extension NamingScheme {
         Rule.layer("norm", "norm"),
         Rule.layer("pre_logits.fc", "pre_logits"),
         Rule.layer("head", "fc"),
+        Rule.customHead([], sequences: ["fc"]),
       ])
   }()
 
   /// The image tower of CLIP, `visual.`, alone or in the whole model.
-  static let clip: NamingScheme = {
+  static let clip = clip(norms: Rule.layer("norm_pre", "ln_pre") + Rule.layer("norm", "ln_post"))
+
+  /// CLIPA's (arXiv 2305.07017), which OpenCLIP saves under the same names. It has no norm before its blocks, and shows by that that the
+  /// one behind them comes after the mean over the patches.
+  static let clipa = clip(norms: Rule.layer("fc_norm", "ln_post"))
+
+  private static func clip(norms: [Rule]) -> NamingScheme {
     let block = "transformer.resblocks.#"
     return NamingScheme(
       .clip,
@@ -55,7 +63,6 @@ extension NamingScheme {
         Rule.layer("patch_embed.proj", "conv1"),
         Rule.tensor("cls_token", "class_embedding"),
         Rule.tensor("pos_embed", "positional_embedding"),
-        Rule.layer("norm_pre", "ln_pre"),
         Rule.layer("blocks.#.norm1", "\(block).ln_1"),
         multiHeadAttention("\(block).attn"),
         Rule.tensor("blocks.#.ls1.gamma", Source("\(block).ls_1.gamma")),
@@ -63,10 +70,9 @@ extension NamingScheme {
         Rule.layer("blocks.#.mlp.fc1", "\(block).mlp.c_fc"),
         Rule.layer("blocks.#.mlp.fc2", "\(block).mlp.c_proj"),
         Rule.tensor("blocks.#.ls2.gamma", Source("\(block).ls_2.gamma")),
-        Rule.layer("norm", "ln_post"),
-        Rule.tensor("visual_projection.weight", Source("proj", .dense)),
+        Rule.tensor("visual_projection.weight", Source("proj", .dense)), norms,
       ])
-  }()
+  }
 
   /// `torch.nn.MultiheadAttention`.
   private static func multiHeadAttention(_ name: String) -> [Rule] {

@@ -55,15 +55,26 @@ struct StateDictionary {
         return
       }
     }
-    guard finder.hasTensors(root) else {
-      let keys = finder.keys(of: root).map { "\"\($0)\"" }
-      throw .malformed(
-        path: path,
-        reason:
-          "no state dictionary was found: the file's keys are \(keys.isEmpty ? "none" : keys.joined(separator: ", ")), "
-          + "expected tensors or one of \(Self.keys.joined(separator: ", "))")
+    if finder.hasTensors(root) {
+      (name, tensors) = (nil, try Self.flatten(root, of: document, path: path))
+      return
     }
-    (name, tensors) = (nil, try Self.flatten(root, of: document, path: path))
+    // Training code of one's own has names of its own; where just one member holds tensors, it can be no other.
+    let candidates = finder.membersWithTensors(of: root)
+    if candidates.count == 1, let (key, dictionary) = candidates.first {
+      (name, tensors) = (key, try Self.flatten(dictionary, of: document, path: path))
+      return
+    }
+    func list(_ keys: [String]) -> String {
+      keys.isEmpty ? "none" : keys.map { "\"\($0)\"" }.joined(separator: ", ")
+    }
+    throw .malformed(
+      path: path,
+      reason: candidates.isEmpty
+        ? "no state dictionary was found: the file's keys are \(list(finder.keys(of: root))), expected tensors or one of "
+          + Self.keys.joined(separator: ", ")
+        : "several members could be the state dictionary: \(list(candidates.map(\.key))); save the right one on its own"
+    )
   }
 
   /// One dictionary on the way down.
@@ -149,6 +160,21 @@ private struct Finder {
 
   func hasTensors(_ dictionary: PickleValue) -> Bool {
     document.entries(dictionary).contains { document.isTensor($0.value) }
+  }
+
+  /// The members that are mappings with tensors of their own; a handful at most. The state of an optimizer has none: it keeps its tensors
+  /// further down.
+  func membersWithTensors(of dictionary: PickleValue) -> [(key: String, dictionary: PickleValue)] {
+    var found: [(key: String, dictionary: PickleValue)] = []
+    // One dictionary may be there many times.
+    var seen: Set<PickleValue> = []
+    for (key, value) in document.entries(dictionary) where found.count < 8 {
+      guard let mapping = mapping(value), seen.insert(mapping.value).inserted, hasTensors(mapping.value),
+        let key = document.string(key, limit: 64)
+      else { continue }
+      found.append((key, mapping.value))
+    }
+    return found
   }
 
   /// The first few keys, for a message.

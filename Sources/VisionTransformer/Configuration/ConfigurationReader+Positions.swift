@@ -8,6 +8,16 @@ extension ConfigurationReader {
     facts.positions != nil ? .learned : tensors.scheme.library == .bigVision ? .sinCos2D : .none
   }
 
+  /// Positions that fill a square may be those of a rectangle that the user asks for: both have as many.
+  func doubt(aboutGrid grid: ImageSize, _ facts: TensorFacts, patchSize: ImageSize) -> String? {
+    guard checkpoint.configuration == nil, facts.positions != nil, let size else { return nil }
+    let wanted = ImageSize(height: size.height / patchSize.height, width: size.width / patchSize.width)
+    guard wanted != grid, wanted.height * wanted.width == grid.height * grid.width else { return nil }
+    return
+      "\(checkpoint.path): \(grid.height * grid.width) positions are taken for a grid of \(grid) and resampled; where the model was "
+      + "trained at \(size), a config.json has to say so"
+  }
+
   /// The declared size where it has as many patches as the grid; else that of the patches.
   func imageSize(_ declared: Declared, grid: ImageSize, patchSize: ImageSize) -> ImageSize {
     if let size = declared.imageSize, size.height / patchSize.height == grid.height,

@@ -29,13 +29,16 @@ struct ConfigurationReader {
       throw CheckpointError.unexpectedTensors(path: checkpoint.path, tensors: tensors.unexpected)
     }
     let facts = try TensorFacts(tensors)
+    warnings += tensors.doubts.map { "\(checkpoint.path): \($0)" }
     var declared = try declaration(facts)
     try complete(&declared, facts)
+    try settleGate(&declared, facts)
 
     let patchSize = ImageSize(
       height: facts.projectionSize.height * (facts.stem?.stride ?? 1),
       width: facts.projectionSize.width * (facts.stem?.stride ?? 1))
     let (grid, numPositioned) = try positionGrid(facts, declared, patchSize: patchSize)
+    if let warning = doubt(aboutGrid: grid, facts, patchSize: patchSize) { warnings.append(warning) }
     if facts.hasDistillationHead, !facts.hasDistillationToken { throw tensors.missing("dist_token") }
     if facts.hasDistillationToken, !facts.hasClassToken { throw tensors.missing("cls_token") }
     // transformers' classifiers of DeiT may read the class token alone.
@@ -74,14 +77,26 @@ struct ConfigurationReader {
 
   // MARK: What is declared
 
+  /// Refuses names of architectures that are not supported, before the names of their tensors are found to be strange.
+  static func checkNames(_ checkpoint: Checkpoint, architecture: String?) throws(ModelError) {
+    let configuration = checkpoint.configuration
+    if let name = architecture ?? configuration?["architecture"]?.string {
+      _ = try TimmArchitectures.table.entry(name)
+    }
+    guard let configuration, configuration["architecture"]?.string == nil,
+      architecture == nil || configuration["model_type"] != nil
+    else { return }
+    try HuggingFaceDeclaration(path: checkpoint.configurationPath, configuration: configuration).checkFamily()
+  }
+
   /// A name given by the user takes the place of the one in the configuration; all else that the checkpoint says still holds.
   private func declaration(_ facts: TensorFacts) throws -> Declared {
     let configuration = checkpoint.configuration
     let conventions = tensors.scheme.library.conventions(tensors)
     let entry = try (architecture ?? configuration?["architecture"]?.string).map(
       TimmArchitectures.table.entry)
-    // A name says all where there is no configuration, or where that is timm's.
-    if let entry, configuration == nil || configuration?["architecture"]?.string != nil {
+    // A name says all where there is no configuration, or where that is not transformers'.
+    if let entry, configuration?["architecture"]?.string != nil || configuration?["model_type"] == nil {
       var declared = try declaration(of: entry, configuration)
       // Names of another library come with its habits.
       if tensors.scheme.library != .timm {
@@ -107,6 +122,18 @@ struct ConfigurationReader {
     of entry: TimmArchitectures.Entry, _ configuration: JSONValue?
   ) throws(ModelError) -> Declared {
     try TimmDeclaration(path: checkpoint.configurationPath, configuration: configuration, entry: entry).read()
+  }
+
+  /// timm's configurations cannot hold a class, such as a gated MLP's, so that only the tensors tell of it: the declared width is then
+  /// that of both halves, and the activation, a class too, is that of the gates that are published so.
+  private mutating func settleGate(_ declared: inout Declared, _ facts: TensorFacts) throws {
+    guard facts.gatedMLP, !declared.knowsMLP else { return }
+    declared.mlpDim = declared.mlpDim.map { $0 / 2 }
+    guard !declared.statesActivation else { return }
+    declared.activation = .silu
+    warnings.append(
+      "\(checkpoint.path): the MLP is a gated one, of which the configuration says nothing; assumed SiLU (act_layer in model_args "
+        + "decides)")
   }
 
   /// Fills in from timm's table what nothing declares.

@@ -7,6 +7,8 @@ struct Declared {
   var depth: Int?
   var numHeads: Int?
   var mlpDim: Int?
+  /// Whether the kind of the MLP is declared with its width; timm's configurations leave it out.
+  var knowsMLP = true
   var inChannels: Int?
   /// Pixels of a patch, or in a hybrid outputs of the backbone for each token.
   var patchSize: ImageSize?
@@ -18,6 +20,8 @@ struct Declared {
   var norm: NormKind?
   var normEpsilon: Float
   var activation: ActivationKind?
+  /// Whether the activation is that of this model, and not merely that of the architecture.
+  var statesActivation = false
   var block: BlockKind?
   var globalPool: GlobalPool?
   var poolsPrefixTokens = false
@@ -77,5 +81,26 @@ extension NamingScheme.Library {
       declared.activation = isOpenAI ? .quickGELU : nil
       return declared
     }
+  }
+}
+
+extension NamedTensors {
+  /// What the file holds that could mean something else than it is taken for, one sentence each.
+  var doubts: [String] {
+    var doubts: [String] = []
+    if hasCustomHead {
+      doubts.append(
+        "the classifier \"\(foreignName(of: "head.weight"))\" is not one of the library's own; assumed that it reads what theirs do, with no layers "
+          + "but dropout before it")
+    }
+    // transformers' classifiers have no pooler.
+    if scheme.library == .huggingFaceViT, contains("head.weight"),
+      ignored.contains(where: { $0.contains("pooler.") })
+    {
+      doubts.append(
+        "a pooler stands beside the classifier \"\(foreignName(of: "head.weight"))\"; assumed that the classifier reads the class token, as "
+          + "transformers' own do")
+    }
+    return doubts
   }
 }

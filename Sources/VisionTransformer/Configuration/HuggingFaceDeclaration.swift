@@ -25,6 +25,7 @@ struct HuggingFaceDeclaration {
     "vit": Family(epsilon: 1e-12),
     "deit": Family(epsilon: 1e-12),
     "ijepa": Family(epsilon: 1e-12),
+    "vit_mae": Family(epsilon: 1e-12),
     "vit_msn": Family(epsilon: 1e-6),
     "dinov2": Family(mlpDim: nil, patchSize: 14, epsilon: 1e-6),
     "dinov2_with_registers": Family(
@@ -39,13 +40,13 @@ struct HuggingFaceDeclaration {
     "gelu_python_tanh": .geluTanh, "quick_gelu": .quickGELU, "relu": .relu, "silu": .silu, "swish": .silu,
   ]
 
-  func read() throws(ModelError) -> Declared {
+  /// The family, and whether it is that of a part of the model: a whole CLIP or SigLIP declares its image tower in a part of its own.
+  private func family() throws(ModelError) -> (Family, isPart: Bool) {
     guard let given = configuration["model_type"]?.string else {
       throw .configuration(
         path: path, field: "architecture", value: "missing",
-        remedy: "expected timm's \"architecture\" or transformers' \"model_type\"")
+        remedy: "expected timm's \"architecture\" or transformers' \"model_type\" (or give --architecture)")
     }
-    // A whole CLIP or SigLIP declares its image tower in a part of its own.
     let isWhole = ["clip", "siglip"].contains(given)
     let type = isWhole ? "\(given)_vision_model" : given
     guard let family = Self.families[type] else {
@@ -55,6 +56,14 @@ struct HuggingFaceDeclaration {
           "supported are \((Array(Self.families.keys) + ["clip", "siglip"]).sorted().joined(separator: ", "))"
       )
     }
+    return (family, isWhole)
+  }
+
+  /// Refuses a family that is not supported.
+  func checkFamily() throws(ModelError) { _ = try family() }
+
+  func read() throws(ModelError) -> Declared {
+    let (family, isWhole) = try family()
     let fields = ConfigurationFields(
       path: path, values: isWhole ? configuration["vision_config"] ?? .object([:]) : configuration)
     let embedDim = try fields.int("hidden_size") ?? family.hiddenSize

@@ -14,7 +14,7 @@ struct Preprocessing {
   /// What had to be assumed; nil where the checkpoint, or the architecture's name, says everything.
   let warning: String?
 
-  /// timm's `pretrained_cfg` in `config.json`, or transformers' `preprocessor_config.json`; without either what timm's table has for the
+  /// transformers' configuration of the image processor, or timm's `pretrained_cfg` in `config.json`; without either what timm's table has for the
   /// architecture, or else what is usual with the library.
   /// - Parameters:
   ///   - architecture: the name that the user gave.
@@ -26,11 +26,9 @@ struct Preprocessing {
     architecture: String?, likeness: TimmArchitectures.Entry?
   ) throws {
     let found: EvaluationTransform
-    if let file = checkpoint.preprocessorConfiguration {
-      let path = checkpoint.preprocessorConfigurationPath
-      found = try Self.reading(path) {
-        try EvaluationTransform(
-          huggingFace: JSONDecoder().decode(HuggingFacePreprocessorConfiguration.self, from: file))
+    if let values = checkpoint.preprocessorConfiguration {
+      found = try Self.reading(checkpoint.preprocessorConfigurationPath) {
+        try EvaluationTransform(huggingFace: Self.decode(values))
       }
       warning = nil
     } else if let values = Self.timmConfiguration(checkpoint) {
@@ -72,10 +70,13 @@ struct Preprocessing {
   }
 
   private static func transform(_ values: JSONValue, size: ImageSize? = nil) throws -> EvaluationTransform {
-    var configuration = try JSONDecoder().decode(
-      TimmPretrainedConfiguration.self, from: JSONEncoder().encode(values))
+    var configuration: TimmPretrainedConfiguration = try decode(values)
     if let size { configuration.inputSize = [3, size.height, size.width] }
     return try EvaluationTransform(timm: configuration)
+  }
+
+  private static func decode<T: Decodable>(_ values: JSONValue) throws -> T {
+    try JSONDecoder().decode(T.self, from: JSONEncoder().encode(values))
   }
 
   private static func reading(_ path: FilePath, _ body: () throws -> EvaluationTransform) throws
@@ -108,6 +109,8 @@ private enum Convention {
   case pyTorchPretrainedViT
   /// CLIP: shortest edge, bicubic, no margin, mean and deviation of its own.
   case clip
+  /// CLIPA: squashed, bilinear, mean and deviation of ImageNet.
+  case clipa
 
   init(_ library: NamingScheme.Library, _ configuration: ViTConfiguration) {
     switch library {
@@ -116,6 +119,7 @@ private enum Convention {
     case .dinov2, .huggingFaceDINOv2: self = .dinov2
     case .huggingFaceViT: self = .huggingFace(.bilinear)
     case .huggingFaceSigLIP: self = .huggingFace(.bicubic)
+    case .clip where configuration.hasFeatureNorm: self = .clipa
     case .huggingFaceCLIP, .clip: self = .clip
     case .pyTorchPretrainedViT: self = .pyTorchPretrainedViT
     case .torchvision:
@@ -137,6 +141,7 @@ private enum Convention {
     case .torchvision: "torchvision's"
     case .pyTorchPretrainedViT: "that of pytorch_pretrained_vit"
     case .clip: "CLIP's"
+    case .clipa: "CLIPA's"
     }
   }
 
@@ -161,6 +166,9 @@ private enum Convention {
     case .pyTorchPretrainedViT:
       return try EvaluationTransform(
         size: size, cropFraction: 1, cropMode: .squash, interpolation: .bilinear, mean: half, std: half)
+    case .clipa:
+      return try EvaluationTransform(
+        size: size, cropFraction: 1, cropMode: .squash, interpolation: .bilinear, mean: mean, std: std)
     case .clip:
       return try EvaluationTransform(
         size: size, cropFraction: 1, mean: [0.48145466, 0.4578275, 0.40821073],

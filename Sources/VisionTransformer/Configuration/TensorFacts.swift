@@ -131,7 +131,7 @@ private struct Shapes {
     let name = "patch_embed.proj.weight"
     guard let shape = tensors.shape(of: name) else { throw tensors.missing(name) }
     guard shape.count == 4, shape.allSatisfy({ $0 > 0 }), shape[2] <= 4096, shape[3] <= 4096 else {
-      throw wrong(name, expected: [shape.first ?? 768, 3, 16, 16])
+      throw wrong(name, expected: [max(shape.first ?? 0, 1), 3, 16, 16])
     }
     return shape
   }

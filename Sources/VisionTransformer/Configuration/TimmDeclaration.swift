@@ -58,6 +58,8 @@ struct TimmDeclaration {
     var declared = Declared(normEpsilon: 1e-6, positionResampling: .bicubicAntialiased)
     (declared.norm, declared.normEpsilon) = try norm(fields)
     declared.activation = try fields.choice("act_layer", Self.activations)
+    declared.statesActivation = overrides["act_layer"] != nil
+    declared.knowsMLP = fields.values?["mlp_layer"] != nil
     declared.block = try fields.choice("block_fn", Self.blocks) ?? .preNorm
     declared.embedDim = try fields.int("embed_dim")
     declared.depth = try fields.int("depth")

@@ -47,7 +47,9 @@ public struct Conversion {
   private let plan: ConversionPlan
 
   private static let weightsName = "model.safetensors"
-  private static let fileNames = ["config.json", "preprocessor_config.json", weightsName]
+  private static let fileNames = [
+    "config.json", "processor_config.json", "preprocessor_config.json", weightsName,
+  ]
 
   /// Decides what is written, and reads tokens and positions.
   /// - Parameters:
@@ -197,6 +199,10 @@ public struct Conversion {
     if !parent.isEmpty, parent != folder, !exists(parent) { try makeFolder(parent) }
     let status = folder.withPlatformString { mkdir($0, 0o777) }
     guard status == 0 || errno == EEXIST else { throw unwritable(folder) }
+    // What is there may be a file.
+    guard folder.appending(".").withPlatformString({ access($0, F_OK) }) == 0 else {
+      throw unwritable(folder)
+    }
   }
 
   private func unwritable(_ path: FilePath) -> CheckpointError {

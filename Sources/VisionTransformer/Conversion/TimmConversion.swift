@@ -107,6 +107,9 @@ struct TimmConversion {
     add("dist_token", [1, 1, d], tokens.distillationToken)
     add("reg_token", [1, c.numRegisterTokens, d], tokens.registerTokens)
     add("pos_embed", [1, tokens.positionRows, d], tokens.positions)
+    if !c.hasPreNorm, !source.tensors.contains("patch_embed.proj.bias") {
+      add("patch_embed.proj.bias", [d], [Float](repeating: 0, count: d))
+    }
     for name in source.names {
       switch name {
       case "cls_token", "dist_token", "reg_token", "pos_embed": continue

@@ -156,8 +156,9 @@ struct ParameterReader {
   mutating func patchEmbedding(stem: ResNetParameters?) throws(CheckpointError) -> Parameters.Linear {
     let name = "patch_embed.proj"
     let (d, patch) = (configuration.embedDim, configuration.patchSize)
-    // Networks with a norm before the blocks have no bias here (timm's `pre_norm`, CLIP).
-    let hasBias = !configuration.hasPreNorm || tensors.contains("\(name).bias")
+    // Networks with a norm before the blocks have no bias here (timm's `pre_norm`), nor has any CLIP.
+    let mayLackBias = configuration.hasPreNorm || tensors.scheme.library == .clip
+    let hasBias = !mayLackBias || tensors.contains("\(name).bias")
     let bias = hasBias ? try vector("\(name).bias", count: d) : nil
     if let stem {
       let scale = configuration.stem?.stride ?? 1

@@ -83,7 +83,9 @@ let package = Package(
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
     .testTarget(name: "VisionTransformerTests", dependencies: ["VisionTransformer", "TestSupport"]),
     .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "TestSupport"]),
-    .testTarget(name: "TrainingTests", dependencies: ["Training", "TestSupport"]),
+    .testTarget(
+      name: "TrainingTests",
+      dependencies: ["Checkpoints", "Kernels", "Training", "VisionTransformer", "TestSupport"]),
     .testTarget(name: "vitrineTests", dependencies: ["vitrine", "TestSupport"]),
   ]
 )

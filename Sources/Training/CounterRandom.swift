@@ -4,7 +4,7 @@
 /// Whoever needs numbers names the place: the run's seed, a stream (what they are for), and a position in it (epoch and sample, or step and
 /// layer). The same place gives the same numbers on every thread, in every order, and after a resumption.
 public struct CounterRandom: RandomNumberGenerator, Sendable {
-  typealias Block = SIMD4<UInt32>
+  package typealias Block = SIMD4<UInt32>
 
   private let key: SIMD2<UInt32>
   private var counter: UInt64 = 0
@@ -63,7 +63,7 @@ public struct CounterRandom: RandomNumberGenerator, Sendable {
   }
 
   /// Ten rounds over a counter of four words.
-  static func philox(_ counter: Block, key: SIMD2<UInt32>) -> Block {
+  package static func philox(_ counter: Block, key: SIMD2<UInt32>) -> Block {
     var (x, k) = (counter, key)
     for _ in 0..<10 {
       let a = x.x.multipliedFullWidth(by: 0xD251_1F53)

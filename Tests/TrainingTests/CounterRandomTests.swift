@@ -1,6 +1,5 @@
 import Testing
-
-@testable import Training
+import Training
 
 @Suite("Counter-based random numbers")
 struct CounterRandomTests {

@@ -49,7 +49,8 @@ public enum BLAS {
   ) {
     precondition(
       a.rows == b.rows && out.rows == a.columns && out.columns == b.columns,
-      "product [\(a.rows), \(a.columns)]ᵀ · [\(b.rows), \(b.columns)] does not fit [\(out.rows), \(out.columns)]")
+      "product [\(a.rows), \(a.columns)]ᵀ · [\(b.rows), \(b.columns)] does not fit [\(out.rows), \(out.columns)]"
+    )
     guard out.rows > 0 && out.columns > 0 else { return }
     configure()
     cblas_sgemm(

@@ -114,7 +114,8 @@ package enum ParameterBuffers {
       let (correction1, correction2) = (1 - power(beta1, step), 1 - power(beta2, step))
       factors = ckernels_adamw_factors(
         gradient_scale: gradientScale, decay: Float(1 - learningRate * weightDecay),
-        beta2: Float(beta2), rest1: Float(1 - beta1), rest2: Float(1 - beta2), step_size: Float(learningRate / correction1),
+        beta2: Float(beta2), rest1: Float(1 - beta1), rest2: Float(1 - beta2),
+        step_size: Float(learningRate / correction1),
         inverse_root: Float(1 / correction2.squareRoot()), epsilon: Float(epsilon))
     }
 

@@ -77,7 +77,8 @@ import Testing
       (.relu, operations.relu_backward),
     ]
     // Off zero, where relu has no derivative; the edges of the two forms of gelu among them.
-    let values = (0..<1023).map { Float($0 - 511) / 51.13 + 0.003 } + [0.99999994, 1, -1, -0.99999994, 40, -40]
+    let values =
+      (0..<1023).map { Float($0 - 511) / 51.13 + 0.003 } + [0.99999994, 1, -1, -0.99999994, 40, -40]
     for (activation, kernel) in kernels {
       let x = GuardedMatrix(values)
       let dy = GuardedMatrix(values.map { _ in 0.5 })
@@ -109,7 +110,9 @@ import Testing
     let before = dp.values
     operations.softmax_backward(p.base, p.stride, dp.base, dp.stride, rows, length, 0.25)
     let expected = (0..<rows).flatMap { row in
-      let (a, b) = (p.view.row(row).map(Double.init), before[row * length..<(row + 1) * length].map(Double.init))
+      let (a, b) = (
+        p.view.row(row).map(Double.init), before[row * length..<(row + 1) * length].map(Double.init)
+      )
       let sum = zip(a, b).reduce(0) { $0 + $1.0 * $1.1 }
       return a.indices.map { 0.25 * a[$0] * (b[$0] - sum) }
     }
@@ -157,7 +160,8 @@ import Testing
     let v = random.matrix(1, length, in: 0.01...1)
     let before = (x.values.map(Double.init), m.values.map(Double.init), v.values.map(Double.init))
     let factors = ckernels_adamw_factors(
-      gradient_scale: 0.5, decay: 0.99, beta2: 0.95, rest1: 0.1, rest2: 0.05, step_size: 0.01, inverse_root: 1.5,
+      gradient_scale: 0.5, decay: 0.99, beta2: 0.95, rest1: 0.1, rest2: 0.05, step_size: 0.01,
+      inverse_root: 1.5,
       epsilon: 1e-3)
     operations.adamw(x.base, gradient.base, m.base, v.base, length, factors)
     var (expectedX, expectedM, expectedV): ([Double], [Double], [Double]) = ([], [], [])

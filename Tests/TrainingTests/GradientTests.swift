@@ -54,13 +54,16 @@ import VisionTransformer
   }
 
   /// Dropout of every kind: with masks that stay the same, the gradient is the slope of the loss.
-  @Test(arguments: ["token", "registers-layer-scale", "swiglu-packed", "post-norm", "inner-norms"], [false, true])
+  @Test(
+    arguments: ["token", "registers-layer-scale", "swiglu-packed", "post-norm", "inner-norms"], [false, true])
   func areSlopesOfTheLoss(_ name: String, drops: Bool) throws {
     let fixture = try TrainingFixture(name)
     let store = try fixture.store()
     var rates = DropoutRates()
     if drops {
-      (rates.embedding, rates.projection, rates.attention, rates.path, rates.head) = (0.1, 0.2, 0.15, 0.4, 0.1)
+      (rates.embedding, rates.projection, rates.attention, rates.path, rates.head) = (
+        0.1, 0.2, 0.15, 0.4, 0.1
+      )
     }
     let pass = BatchPass(store, threads: 1, rates: rates, seed: 3)
     pass.resetGradients()
@@ -75,7 +78,9 @@ import VisionTransformer
       let step = 4e-3 / max(1, norm)
       func loss(at distance: Double) -> Double {
         store.withTensor(parameter) { values in
-          for index in values.indices { values[index] = Float(Double(start[index]) + distance * gradient[index] / norm) }
+          for index in values.indices {
+            values[index] = Float(Double(start[index]) + distance * gradient[index] / norm)
+          }
         }
         return currentLoss()
       }
@@ -108,7 +113,9 @@ import VisionTransformer
     }
     for (parameter, whole) in zip(store.layout.parameters, gradients[0]) {
       let largest = whole.reduce(0) { max($0, abs($1)) }
-      let error = zip(store.tensor(parameter, .gradients), whole).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
+      let error = zip(store.tensor(parameter, .gradients), whole).reduce(Float(0)) {
+        max($0, abs($1.0 - $1.1))
+      }
       #expect(error <= 1e-5 * largest + 1e-9, "\(parameter.name)")
     }
   }

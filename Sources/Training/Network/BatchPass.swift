@@ -77,8 +77,8 @@ public final class BatchPass {
       let dropout = Dropout(
         rates: rates, depth: depth, seed: seed, step: step, firstSample: firstSample + first)
       return pass.train(shard, values: values, weight: weight, dropout: drops ? dropout : nil)
-    } afterRound: { passes in
-      self.addGradients(of: passes, to: total)
+    } afterRound: { count in
+      self.addGradients(ofFirst: count, to: total)
     }
   }
 
@@ -94,7 +94,7 @@ public final class BatchPass {
   private func forEachShard(
     of batch: Batch, from kind: ParameterStore.Kind,
     _ body: @Sendable (ShardPass, ShardPass.Shard, _ first: Int, ParameterValues) -> Totals,
-    afterRound: ([ShardPass]) -> Void
+    afterRound: (_ shards: Int) -> Void
   ) -> Totals {
     let c = store.layout.architecture.configuration
     let pixelCount = c.inChannels * c.imageSize.height * c.imageSize.width
@@ -127,7 +127,7 @@ public final class BatchPass {
               results.values[index] = body(lanes.passes[index], shard, start, values)
             }
             for index in 0..<count { totals += results.values[index] }
-            afterRound(Array(lanes.passes.prefix(count)))
+            afterRound(count)
           }
         }
       }
@@ -135,15 +135,16 @@ public final class BatchPass {
     return totals
   }
 
-  /// total += each pass' gradients, in their order; split over the threads by places in the buffer.
-  private func addGradients(of passes: [ShardPass], to total: ParameterValues) {
+  /// total += the gradients of the first passes, in their order; split over the threads by places in the buffer.
+  private func addGradients(ofFirst passCount: Int, to total: ParameterValues) {
     let count = store.layout.bufferCount
     let piece = 1 << 16
-    let sources = passes.map(\.gradients)
+    let lanes = lanes
     pool.forEach((count + piece - 1) / piece) { index in
       let start = index * piece
       let length = min(piece, count - start)
-      for source in sources {
+      for pass in 0..<passCount {
+        let source = lanes.passes[pass].gradients
         ParameterBuffers.add(
           UnsafeBufferPointer(start: source.base + start, count: length),
           to: UnsafeMutableBufferPointer(start: total.base + start, count: length))

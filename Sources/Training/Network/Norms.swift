@@ -8,7 +8,8 @@ extension ShardPass {
     switch norm.kind {
     case .layerNorm:
       compute.layerNorm(
-        x, gamma: values.pointer(norm.gamma), beta: values.pointer(norm.beta), epsilon: norm.epsilon, into: out)
+        x, gamma: values.pointer(norm.gamma), beta: values.pointer(norm.beta), epsilon: norm.epsilon,
+        into: out)
     case .rmsNorm:
       compute.rmsNorm(x, gamma: values.pointer(norm.gamma), epsilon: norm.epsilon, into: out)
     }

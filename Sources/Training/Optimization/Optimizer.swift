@@ -103,11 +103,13 @@ public struct Optimizer: Sendable {
       let averages = store.values(.averages)
       pool.forEach(pieces.count) { index in
         let (place, count) = (
-          pieces[index].parameter.slot.offset + pieces[index].elements.lowerBound, pieces[index].elements.count
+          pieces[index].parameter.slot.offset + pieces[index].elements.lowerBound,
+          pieces[index].elements.count
         )
         ParameterBuffers.moveAverage(
           UnsafeMutableBufferPointer(start: averages.base + place, count: count),
-          towards: UnsafeBufferPointer(start: access.values.base + place, count: count), share: Float(1 - decay))
+          towards: UnsafeBufferPointer(start: access.values.base + place, count: count),
+          share: Float(1 - decay))
       }
     }
     return norm

@@ -21,8 +21,8 @@ public struct Parameter: Sendable, Equatable {
   public let name: String
   public let shape: [Int]
   public let role: Role
-  /// For layer-wise decay of the learning rate, as timm numbers them: 0 in front of the blocks, 1 to L for the blocks, then the norm, then
-  /// the head.
+  /// For layer-wise decay of the learning rate, as timm numbers them: 0 in front of the blocks, 1 to L for the blocks, the last of them
+  /// with the norm behind it, then the head.
   public let layer: Int
   let slot: Slot
 

@@ -21,7 +21,7 @@ public struct ParameterLayout: Sendable {
   public var count: Int { parameters.reduce(0) { $0 + $1.count } }
 
   /// The number of the last layer, the head's; see `Parameter.layer`.
-  public var lastLayer: Int { architecture.configuration.depth + 2 }
+  public var lastLayer: Int { architecture.configuration.depth + 1 }
 }
 
 /// Hands out places one after the other.
@@ -93,8 +93,8 @@ private struct LayoutBuilder {
     let patchNorm = c.hasPatchNorm ? norm("patch_embed.norm", d, layer: 0) : nil
     let preNorm = c.hasPreNorm ? norm("norm_pre", d, layer: 0) : nil
     let blocks = (0..<c.depth).map { block($0) }
-    let finalNorm = c.hasNorm ? norm("norm", d, layer: c.depth + 1) : nil
-    let headLayer = c.depth + 2
+    let finalNorm = c.hasNorm ? norm("norm", d, layer: c.depth) : nil
+    let headLayer = c.depth + 1
     let featureNorm = c.hasFeatureNorm ? norm("fc_norm", d, layer: headLayer) : nil
     let head = linear("head", outputs: c.numClasses, inputs: d, hasBias: true, layer: headLayer)
     let distillationHead =

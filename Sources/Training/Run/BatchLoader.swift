@@ -109,9 +109,9 @@ final class BatchLoader: @unchecked Sendable {
 
   private func load(_ request: Request) throws -> Batch {
     let (source, count, pixelCount) = (source, request.indices.count, pixelCount)
-    var batch = Batch(pixels: [Float](repeating: 0, count: count * pixelCount), targets: [], labels: [])
+    var pixels = [Float](repeating: 0, count: count * pixelCount)
     let results = Loaded(count)
-    try batch.pixels.withUnsafeMutableBufferPointer { pixels in
+    let (labels, targets) = try pixels.withUnsafeMutableBufferPointer { pixels in
       let target = Pixels(buffer: pixels)
       pool.forEach(count) { index in
         let sample = UnsafeMutableBufferPointer(
@@ -120,12 +120,13 @@ final class BatchLoader: @unchecked Sendable {
           try source.load(request.indices[index], epoch: request.epoch, into: sample)
         }
       }
-      batch.labels = try results.labels.map { try $0.get() }
-      batch.targets =
-        request.step.map { source.targets(batch.labels, pixels: pixels, step: $0) }
-        ?? source.plainTargets(batch.labels, smoothing: 0)
+      let labels = try results.labels.map { try $0.get() }
+      let targets =
+        request.step.map { source.targets(labels, pixels: pixels, step: $0) }
+        ?? source.plainTargets(labels, smoothing: 0)
+      return (labels, targets)
     }
-    return batch
+    return Batch(pixels: pixels, targets: targets, labels: labels)
   }
 
   private struct Pixels: @unchecked Sendable {

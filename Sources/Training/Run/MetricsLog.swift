@@ -56,7 +56,6 @@ final class MetricsLog {
     guard descriptor >= 0 else { throw Self.failure(path) }
     let size = Int(lseek(descriptor, 0, SEEK_END))
     guard size >= bytes else {
-      close(descriptor)
       throw .run(path: path, reason: "\(size) bytes, but the run had written \(bytes)")
     }
     guard ftruncate(descriptor, off_t(bytes)) == 0, lseek(descriptor, 0, SEEK_END) >= 0 else {

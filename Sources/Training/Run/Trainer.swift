@@ -130,7 +130,9 @@ public final class Trainer {
         try saveState(metrics)
         return .cancelled
       }
-      if !isDone, (ContinuousClock.now - lastState).seconds >= settings.stateSeconds { try saveState(metrics) }
+      if !isDone, (ContinuousClock.now - lastState).seconds >= settings.stateSeconds {
+        try saveState(metrics)
+      }
     }
     return .finished
   }
@@ -197,7 +199,10 @@ public final class Trainer {
     try board?.append(
       step: progress.step,
       scalars: values.map { name, value in
-        (name.replacingFirst("train_", with: "train/").replacingFirst("validation_", with: "validation/"), value)
+        (
+          name.replacingFirst("train_", with: "train/").replacingFirst("validation_", with: "validation/"),
+          value
+        )
       })
     progress.epoch = epoch
     progress.stepInEpoch = 0

@@ -61,7 +61,7 @@ let package = Package(
     .target(
       name: "Training",
       dependencies: [
-        "Checkpoints", "Images", "Kernels", "VisionTransformer",
+        "Checkpoints", "Images", "Kernels", "Pipeline", "VisionTransformer",
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .executableTarget(

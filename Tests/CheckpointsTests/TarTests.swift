@@ -134,6 +134,34 @@ import Testing
     }
   }
 
+  /// Bytes changed by lot: an archive is read or refused, and nothing else happens.
+  @Test func mutatedArchives() throws {
+    let good = [UInt8](
+      try Data(contentsOf: URL(fileURLWithPath: Self.archives.appending("long-plain.tar").string)))
+    var random = SplitMix64(state: 1)
+    var refused = 0
+    for _ in 0..<400 {
+      var data = good
+      // Headers lie at multiples of 512 bytes.
+      for _ in 0..<Int.random(in: 1...3, using: &random) {
+        let block = Int.random(in: 0..<data.count / 512, using: &random) * 512
+        data[block + Int.random(in: 0..<512, using: &random)] = UInt8.random(
+          in: .min ... .max, using: &random)
+      }
+      if Bool.random(using: &random) {
+        data = Array(data.prefix(Int.random(in: 1...data.count, using: &random)))
+      }
+      let path = try folder.write(data, to: "mutated.tar")
+      do {
+        let archive = try TarArchive(path)
+        for elements in try archive.contents(of: archive.members) { _ = bytes(elements).reduce(0, ^) }
+      } catch is CheckpointError {
+        refused += 1
+      }
+    }
+    #expect(refused > 100)
+  }
+
   @Test func damagedCompression() throws {
     let data = [UInt8](
       try Data(contentsOf: URL(fileURLWithPath: Self.archives.appending("folders.tar.gz").string)))
@@ -183,6 +211,35 @@ import Testing
         "airplane", "automobile",
       ])
     #expect(try read("cifar-100-python-4.tar.gz", "meta").texts("fine_label_names")?.last == "fine 99")
+  }
+
+  /// Bytes changed by lot, in the description rather than in the pixels.
+  @Test func mutatedPickles() throws {
+    let path = TarTests.archives.appending("cifar-10-python.tar.gz")
+    let tar = try TarArchive(path)
+    let entry = try #require(tar.members.first { $0.name.hasSuffix("test_batch") })
+    let good = try #require(tar.contents(of: [entry]).first).withUnsafeBytes { Array($0) }
+    let folder = try TemporaryFolder()
+    var random = SplitMix64(state: 2)
+    var refused = 0
+    for _ in 0..<400 {
+      var data = good
+      let places = Array(0..<260) + Array(data.count - 60..<data.count)
+      for _ in 0..<Int.random(in: 1...3, using: &random) {
+        data[places.randomElement(using: &random) ?? 0] = UInt8.random(in: .min ... .max, using: &random)
+      }
+      let file = try folder.write(data, to: "batch")
+      do {
+        let dictionary = try PickledDictionary(MappedFile(file).contents, path: file)
+        for key in dictionary.keys {
+          _ = dictionary.array(key)?.bytes.withUnsafeBytes { $0.reduce(0, ^) }
+          _ = (dictionary.integers(key), dictionary.texts(key))
+        }
+      } catch is CheckpointError {
+        refused += 1
+      }
+    }
+    #expect(refused > 100)
   }
 
   @Test func refusesCodeAndOthers() throws {

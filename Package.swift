@@ -11,6 +11,7 @@ let package = Package(
     .library(name: "Checkpoints", targets: ["Checkpoints"]),
     .library(name: "VisionTransformer", targets: ["VisionTransformer"]),
     .library(name: "Pipeline", targets: ["Pipeline"]),
+    .library(name: "Training", targets: ["Training"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -57,10 +58,16 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
+    .target(
+      name: "Training",
+      dependencies: [
+        "Checkpoints", "Images", "Kernels", "Pipeline", "VisionTransformer",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
     .executableTarget(
       name: "vitrine",
       dependencies: [
-        "Checkpoints", "Images", "Kernels", "Pipeline", "VisionTransformer",
+        "Checkpoints", "Images", "Kernels", "Pipeline", "Training", "VisionTransformer",
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -83,6 +90,9 @@ let package = Package(
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
     .testTarget(name: "VisionTransformerTests", dependencies: ["VisionTransformer", "TestSupport"]),
     .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "TestSupport"]),
+    .testTarget(
+      name: "TrainingTests",
+      dependencies: ["Checkpoints", "Kernels", "Training", "VisionTransformer", "TestSupport"]),
     .testTarget(name: "vitrineTests", dependencies: ["vitrine", "TestSupport"]),
   ]
 )

@@ -26,7 +26,7 @@ public struct TensorInfo: Sendable, Equatable {
 public struct TensorElements: Sendable {
   private let address: UInt
   private let count: Int
-  fileprivate let owner: any AnyObject & Sendable
+  let owner: any AnyObject & Sendable
 
   /// - Parameters:
   ///   - bytes: the elements, valid while `owner` lives.

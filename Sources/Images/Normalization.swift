@@ -18,7 +18,7 @@ public struct Normalization: Sendable, Equatable {
   let table: [Float]
 
   /// - Precondition: `mean` and `std` have three values.
-  init(scaling: Scaling, mean: [Double], std: [Double]) {
+  package init(scaling: Scaling, mean: [Double], std: [Double]) {
     precondition(mean.count == 3 && std.count == 3, "three channels")
     self.scaling = scaling
     self.mean = mean
@@ -42,7 +42,7 @@ public struct Normalization: Sendable, Equatable {
   ///   - output: float32, where red goes; green goes `planeStride` numbers further on, blue twice as far.
   ///     Nil writes nothing.
   ///   - channels: 3, or 1 for the first alone.
-  func write(
+  package func write(
     _ pixels: UnsafeBufferPointer<UInt8>, to output: UnsafeMutablePointer<Float>?, planeStride: Int,
     channels: Int
   ) {

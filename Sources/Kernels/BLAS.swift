@@ -17,7 +17,7 @@ public enum BLAS {
 
   private static let singleThreaded: Void = openblas_set_num_threads(1)
 
-  enum Layout {
+  package enum Layout {
     /// b [K, O]
     case asIs
     /// b [O, K]
@@ -25,7 +25,7 @@ public enum BLAS {
   }
 
   /// out [R, O] = scale · a [R, K] · b + addend · out, on the caller's thread.
-  static func multiply(
+  package static func multiply(
     _ a: MatrixView, _ b: MatrixView, _ layout: Layout, scale: Float = 1, addend: Float = 0,
     into out: MutableMatrixView
   ) {
@@ -40,6 +40,23 @@ public enum BLAS {
       blasint(out.rows), blasint(out.columns), blasint(inner),
       scale, a.base, leadingDimension(a.rowStride),
       b.base, leadingDimension(b.rowStride),
+      addend, out.base, leadingDimension(out.rowStride))
+  }
+
+  /// out [O, K] = scale · aᵀ · b + addend · out with a [R, O] and b [R, K], on the caller's thread: the gradient of a weight.
+  package static func multiplyTransposing(
+    _ a: MatrixView, _ b: MatrixView, scale: Float = 1, addend: Float = 0, into out: MutableMatrixView
+  ) {
+    precondition(
+      a.rows == b.rows && out.rows == a.columns && out.columns == b.columns,
+      "product [\(a.rows), \(a.columns)]ᵀ · [\(b.rows), \(b.columns)] does not fit [\(out.rows), \(out.columns)]"
+    )
+    guard out.rows > 0 && out.columns > 0 else { return }
+    configure()
+    cblas_sgemm(
+      CblasRowMajor, CblasTrans, CblasNoTrans,
+      blasint(out.rows), blasint(out.columns), blasint(a.rows),
+      scale, a.base, leadingDimension(a.rowStride), b.base, leadingDimension(b.rowStride),
       addend, out.base, leadingDimension(out.rowStride))
   }
 

@@ -15,14 +15,14 @@ package struct DirectoryListing {
   package struct Entry: Comparable {
     /// The name's bytes, which need not be UTF-8.
     package let name: [UInt8]
-    let kind: Kind
+    package let kind: Kind
 
     package static func < (a: Entry, b: Entry) -> Bool { a.name.lexicographicallyPrecedes(b.name) }
     package static func == (a: Entry, b: Entry) -> Bool { a.name == b.name }
   }
 
   /// What the folder says of an entry without a further look.
-  enum Kind {
+  package enum Kind: Sendable {
     case file, folder, other
     /// A symbolic link, or a file system that does not tell.
     case unknown

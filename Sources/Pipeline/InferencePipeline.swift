@@ -121,7 +121,7 @@ public struct InferencePipeline: Sendable {
 
   private func read(_ input: Input) throws -> (size: ImageSize, prepared: Image) {
     if let error = input.error { throw error }
-    let image = try Image(contentsOf: input.path, options: options.decoding)
+    let image = try input.load?() ?? Image(contentsOf: input.path, options: options.decoding)
     return (ImageSize(height: image.height, width: image.width), try model.transform.prepare(image))
   }
 }

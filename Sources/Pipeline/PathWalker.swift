@@ -1,3 +1,4 @@
+import Images
 import SystemPackage
 
 #if canImport(Glibc)
@@ -12,6 +13,24 @@ import SystemPackage
 public struct Input: Sendable {
   public let path: FilePath
   public let error: InputError?
+  /// What gives the image where it is not the file at the path.
+  let load: (@Sendable () throws -> Image)?
+
+  init(path: FilePath, error: InputError?) {
+    self.path = path
+    self.error = error
+    load = nil
+  }
+
+  /// An image that somebody else reads, such as one of a data set.
+  /// - Parameters:
+  ///   - name: what the image is called in results and messages.
+  ///   - load: reads it; called at most once, by any thread.
+  public init(named name: FilePath, load: @escaping @Sendable () throws -> Image) {
+    path = name
+    error = nil
+    self.load = load
+  }
 }
 
 /// Finds images: files as they are given, folders recursed in the order of their names' bytes, lists of paths from standard
@@ -22,7 +41,7 @@ public struct Input: Sendable {
 public struct PathWalker: IteratorProtocol {
   /// Extensions of the formats that are read, and of those that are images too, so that these are named as not readable
   /// rather than passed over.
-  static let imageExtensions: Set<String> = [
+  package static let imageExtensions: Set<String> = [
     "jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "bmp", "webp", "tif", "tiff", "heic", "heif", "avif",
     "jp2", "jxl",
     "ppm", "pgm", "pnm",
@@ -157,7 +176,7 @@ public struct PathWalker: IteratorProtocol {
 
 extension FilePath {
   /// The path of an entry of this folder, whose name need not be UTF-8.
-  func appending(bytes name: [UInt8]) -> FilePath {
+  package func appending(bytes name: [UInt8]) -> FilePath {
     (name.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return self }
       return appending(FilePath(platformString: base).components)

@@ -14,14 +14,14 @@ func systemErrorDescription(_ code: CInt = errno) -> String {
 }
 
 /// What lies at a path, symbolic links followed; nil where nothing can be found there.
-func fileStatus(_ path: FilePath) -> stat? {
+package func fileStatus(_ path: FilePath) -> stat? {
   var status = stat()
   return path.withPlatformString { stat($0, &status) } == 0 ? status : nil
 }
 
 extension stat {
-  var isDirectory: Bool { st_mode & S_IFMT == S_IFDIR }
-  var isRegular: Bool { st_mode & S_IFMT == S_IFREG }
+  package var isDirectory: Bool { st_mode & S_IFMT == S_IFDIR }
+  package var isRegular: Bool { st_mode & S_IFMT == S_IFREG }
 }
 
 /// `read`, with `errno` at 0 where it does not fail.

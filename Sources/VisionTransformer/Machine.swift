@@ -7,9 +7,9 @@
 #endif
 
 /// What the machine has.
-enum Machine {
+package enum Machine {
   /// Physical memory in bytes.
-  static var memoryBytes: Int {
+  package static var memoryBytes: Int {
     max(1, sysconf(Int32(_SC_PHYS_PAGES))) * max(1, sysconf(Int32(_SC_PAGESIZE)))
   }
 }

@@ -24,47 +24,27 @@ struct BatchRun {
     deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
   ) throws {
     let inputs = SharedWalker(walker)
-    let (options, terminal) = (self.options, self.terminal)
+    let options = self.options
     let counting: @Sendable () -> PathWalker = { options.walker(Cancellation()) }
     let progress = ProgressBar(
       terminal: terminal, doneBefore: before?.inputs ?? 0, counting: options.areFiles ? counting : nil)
-    let pipeline = InferencePipeline(model: model, options: options.pipelineOptions(decoding))
-    let summary: InferencePipeline.Summary
-    do {
-      defer { progress.finish() }
-      summary = try pipeline.run(
-        inputs, looksAhead: options.areFiles, cancellation: cancellation, infer: infer
-      ) { item in
-        if case .failure(let error) = item.outcome {
-          terminal.logger.error("\(item.path): \(error)")
-          progress.advance(failed: true)
-        } else {
-          progress.advance(failed: false)
-        }
-        try deliver(item)
-      }
-    } catch PipelineError.closedPipe {
-      return
+    let run = StreamRun(
+      model: model, compute: options.compute, decoding: decoding, terminal: terminal,
+      cancellation: cancellation)
+    let summary = try run.run(
+      inputs, looksAhead: options.areFiles, progress: progress, infer: infer, deliver: deliver)
+    guard let summary else { return }
+    if inputs.walker.skippedCount > 0 {
+      let count = inputs.walker.skippedCount
+      let files = count == 1 ? "1 file" : "\(count) files"
+      terminal.logger.info("passed over \(files) in folders: not images by name")
     }
-    report(summary, inputs: inputs.walker, progress: progress)
+    run.report(summary, progress: progress)
     if summary.processed == 0, before?.inputs ?? 0 == 0, !summary.isCancelled {
       terminal.logger.warning("no paths on standard input")
     }
     if let error = inputs.walker.listError { throw PipelineError.pathList(reason: error) }
-    if let status = Signals.exitStatus, summary.isCancelled { throw ExitCode(status) }
-    if summary.failed + (before?.failed ?? 0) > 0 { throw ExitCode(2) }
-  }
-
-  private func report(_ summary: InferencePipeline.Summary, inputs: PathWalker, progress: ProgressBar) {
-    if inputs.skippedCount > 0 {
-      let files = inputs.skippedCount == 1 ? "1 file" : "\(inputs.skippedCount) files"
-      terminal.logger.info("passed over \(files) in folders: not images by name")
-    }
-    guard terminal.isInteractive, summary.processed > 1 else { return }
-    let failed = summary.failed > 0 ? ", \(summary.failed) failed" : ""
-    let stopped = summary.isCancelled ? ", interrupted" : ""
-    terminal.logger.info(
-      "\(summary.processed) images, \(progress.rate(of: summary.processed))\(failed)\(stopped)")
+    if let status = StreamRun.status(summary, failedBefore: before?.failed ?? 0) { throw status }
   }
 }
 

@@ -73,7 +73,7 @@ struct Classify: ParsableCommand {
     let terminal = Terminal(quiet: options.quiet, printsResults: outputFile == nil)
     let cancellation = Signals.install()
     let model = try self.model.load(
-      labels: labels.map { .file($0.path) } ?? .checkpoint, run: options, terminal: terminal)
+      labels: labels.map { .file($0.path) } ?? .checkpoint, run: options.compute, terminal: terminal)
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
 
     try self.model.checkOutputs([outputFile, logits?.path], model, inputs: options.paths)

@@ -49,7 +49,7 @@ struct Embed: ParsableCommand {
   func run() throws {
     let terminal = Terminal(quiet: options.quiet)
     let cancellation = Signals.install()
-    let model = try self.model.load(run: options, terminal: terminal)
+    let model = try self.model.load(run: options.compute, terminal: terminal)
     let layer = try self.layer.map { try resolve($0, depth: model.configuration.depth) }
     let selection = tokens ?? .standard(model, layer: layer)
     guard selection != .classToken || model.configuration.hasClassToken else {

@@ -24,7 +24,7 @@ struct ModelOptions: ParsableArguments {
   /// - Parameters:
   ///   - run: how it will be run; nil where it will not, and no weight is read.
   func load(
-    labels: VisionTransformer.Options.LabelSource = .none, run: RunOptions?, terminal: Terminal
+    labels: VisionTransformer.Options.LabelSource = .none, run: ComputeOptions?, terminal: Terminal
   ) throws -> VisionTransformer {
     try KernelVariant.validateEnvironment()
     let options = VisionTransformer.Options(

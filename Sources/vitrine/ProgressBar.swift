@@ -37,6 +37,12 @@ final class ProgressBar: Sendable {
     }
   }
 
+  /// - Parameter total: inputs in all.
+  convenience init(terminal: Terminal, total: Int) {
+    self.init(terminal: terminal, doneBefore: 0, counting: nil)
+    setTotal(total)
+  }
+
   private func setTotal(_ total: Int) { state.withLock { $0.total = total } }
 
   /// Counts one input; redraws a few times a second.

@@ -4,7 +4,7 @@ import Kernels
 import Pipeline
 import SystemPackage
 
-/// Inputs, threads and messages: shared by the commands that process many images.
+/// Inputs, arithmetic and messages: shared by the commands that process many images.
 struct RunOptions: ParsableArguments {
   @Argument(
     help: ArgumentHelp(
@@ -15,6 +15,26 @@ struct RunOptions: ParsableArguments {
     name: .long, help: "The paths on standard input are separated by NUL bytes, as find -print0 writes them.")
   var null = false
 
+  @OptionGroup var compute: ComputeOptions
+
+  var quiet: Bool { compute.quiet }
+
+  func validate() throws {
+    if null, areFiles {
+      throw ValidationError("--null is for a list of paths on standard input: give - as path")
+    }
+  }
+
+  func walker(_ cancellation: Cancellation) -> PathWalker {
+    PathWalker(paths.map(\.path), isNullSeparated: null, cancellation: cancellation)
+  }
+
+  /// Whether all inputs are named on the command line, so that they can be walked twice, to count them, and ahead of time.
+  var areFiles: Bool { !paths.contains { $0.path == "-" } }
+}
+
+/// Arithmetic, threads and messages: shared by the commands that run images through the network.
+struct ComputeOptions: ParsableArguments {
   @Option(
     name: .long,
     help: "Numbers of the matrix products; int8 rounds a float checkpoint's weights as it is opened.")
@@ -33,20 +53,10 @@ struct RunOptions: ParsableArguments {
 
   func validate() throws {
     guard (1...1024).contains(batchSize) else { throw ValidationError("--batch-size must be from 1 to 1024") }
-    if null, areFiles {
-      throw ValidationError("--null is for a list of paths on standard input: give - as path")
-    }
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("--threads must be from 1 to 1024")
     }
   }
-
-  func walker(_ cancellation: Cancellation) -> PathWalker {
-    PathWalker(paths.map(\.path), isNullSeparated: null, cancellation: cancellation)
-  }
-
-  /// Whether all inputs are named on the command line, so that they can be walked twice, to count them, and ahead of time.
-  var areFiles: Bool { !paths.contains { $0.path == "-" } }
 
   var threadCount: Int { threads ?? CPU.usableCores }
 

@@ -57,7 +57,7 @@ import Testing
     #expect(
       "\(error)"
         == "\(path): the file holds a whole object of class torch.nn.modules.linear.Linear, which is neither a "
-        + "tensor nor a plain container, and nothing from a checkpoint is ever executed; save the state dictionary "
+        + "tensor nor a plain container, and nothing from a pickle is ever executed; save the state dictionary "
         + "instead: torch.save(model.state_dict(), ...)")
   }
 

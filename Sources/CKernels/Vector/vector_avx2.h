@@ -31,6 +31,7 @@ INLINE vfloat v_add(vfloat a, vfloat b) { return _mm256_add_ps(a, b); }
 INLINE vfloat v_sub(vfloat a, vfloat b) { return _mm256_sub_ps(a, b); }
 INLINE vfloat v_mul(vfloat a, vfloat b) { return _mm256_mul_ps(a, b); }
 INLINE vfloat v_div(vfloat a, vfloat b) { return _mm256_div_ps(a, b); }
+INLINE vfloat v_sqrt(vfloat v) { return _mm256_sqrt_ps(v); }
 INLINE vfloat v_fma(vfloat a, vfloat b, vfloat c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE vfloat v_fnma(vfloat a, vfloat b, vfloat c) { return _mm256_fnmadd_ps(a, b, c); }
 INLINE vfloat v_max(vfloat a, vfloat b) { return _mm256_max_ps(a, b); }

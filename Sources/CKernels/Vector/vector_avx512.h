@@ -31,6 +31,7 @@ INLINE vfloat v_add(vfloat a, vfloat b) { return _mm512_add_ps(a, b); }
 INLINE vfloat v_sub(vfloat a, vfloat b) { return _mm512_sub_ps(a, b); }
 INLINE vfloat v_mul(vfloat a, vfloat b) { return _mm512_mul_ps(a, b); }
 INLINE vfloat v_div(vfloat a, vfloat b) { return _mm512_div_ps(a, b); }
+INLINE vfloat v_sqrt(vfloat v) { return _mm512_sqrt_ps(v); }
 INLINE vfloat v_fma(vfloat a, vfloat b, vfloat c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vfloat v_fnma(vfloat a, vfloat b, vfloat c) { return _mm512_fnmadd_ps(a, b, c); }
 INLINE vfloat v_max(vfloat a, vfloat b) { return _mm512_max_ps(a, b); }

@@ -170,4 +170,6 @@ static inline void ckernels_pause(void) {
 #pragma clang assume_nonnull end
 #endif
 
+#include "CKernelsTraining.h"
+
 #endif

@@ -46,6 +46,9 @@ public final class MappedFile: Sendable {
     self.isMapped = false
   }
 
+  /// All of the file's bytes.
+  package var contents: TensorElements { TensorElements(bytes(in: 0..<count), owner: self) }
+
   deinit {
     guard isMapped else { return }
     munmap(UnsafeMutableRawPointer(bitPattern: address), count)

@@ -168,7 +168,7 @@ extension PickleReader {
     return .malformed(
       path: path,
       reason:
-        "\(subject), which is neither a tensor nor a plain container, and nothing from a checkpoint is ever "
-        + "executed; save the state dictionary instead: torch.save(model.state_dict(), ...)")
+        "\(subject), which is neither a tensor nor a plain container, and nothing from a pickle is ever "
+        + "executed; \(advice)")
   }
 }

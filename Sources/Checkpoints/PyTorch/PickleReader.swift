@@ -18,6 +18,8 @@ struct PickleReader {
   static let nameLimit = 512
 
   let path: FilePath
+  /// What to do about a file that asks for code to be run.
+  let advice: String
   let bytes: UnsafeRawBufferPointer
   /// The next byte to read.
   var position: Int
@@ -31,21 +33,26 @@ struct PickleReader {
   var globals: [String: UInt32] = [:]
 
   /// Reads the pickle that begins at a byte of `source`.
+  /// - Parameter advice: the end of the message about a file that asks for code to be run.
   /// - Returns: its values, and where it ends.
   /// - Throws: `CheckpointError.malformed` where it is damaged, above a limit or asks for anything that is not plain data.
   static func read(
-    _ source: TensorElements, at start: Int = 0, path: FilePath
+    _ source: TensorElements, at start: Int = 0, path: FilePath,
+    advice: String = "save the state dictionary instead: torch.save(model.state_dict(), ...)"
   ) throws(CheckpointError) -> (document: PickleDocument, end: Int) {
     try source.withUnsafeBytes { bytes throws(CheckpointError) in
       var reader = PickleReader(
-        path: path, bytes: bytes, position: start, document: PickleDocument(source: source))
+        path: path, advice: advice, bytes: bytes, position: start, document: PickleDocument(source: source))
       try reader.run()
       return (reader.document, reader.position)
     }
   }
 
-  private init(path: FilePath, bytes: UnsafeRawBufferPointer, position: Int, document: PickleDocument) {
-    (self.path, self.bytes, self.position, self.document) = (path, bytes, position, document)
+  private init(
+    path: FilePath, advice: String, bytes: UnsafeRawBufferPointer, position: Int, document: PickleDocument
+  ) {
+    (self.path, self.advice) = (path, advice)
+    (self.bytes, self.position, self.document) = (bytes, position, document)
     self.document.nodes = [.none, .bool(false), .bool(true), .sequence(.tuple, first: 0, last: 0, depth: 1)]
   }
 

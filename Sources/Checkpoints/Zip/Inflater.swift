@@ -1,6 +1,6 @@
 import CZlib
 
-/// A raw deflate stream (RFC 1951) that is inflated piece by piece into memory of the caller's, with its CRC-32.
+/// A deflate stream (RFC 1951), raw with its CRC-32 or as a gzip file, that is inflated piece by piece into memory of the caller's.
 ///
 /// A class because zlib's state points back at the structure that holds it, which therefore must not move.
 final class Inflater {
@@ -14,19 +14,29 @@ final class Inflater {
   private var input: UnsafeRawBufferPointer
   private let initialStatus: CInt
   private var isAtEnd = false
-  /// CRC-32 of everything inflated so far.
+  private let wrapping: Wrapping
+  /// CRC-32 of everything inflated so far from a raw stream; a gzip file has its own, which is checked.
   private(set) var checksum: UInt32 = 0
+
+  /// What is around the stream.
+  enum Wrapping {
+    case none
+    /// RFC 1952; several such files one after the other are one.
+    case gzip
+  }
 
   /// Small enough that the checksum finds the bytes in cache.
   private static let pieceSize = 256 << 10
 
   /// - Parameter input: the whole stream, which must stay in memory while it is read.
-  init(_ input: UnsafeRawBufferPointer) {
+  init(_ input: UnsafeRawBufferPointer, _ wrapping: Wrapping = .none) {
     self.input = input
+    self.wrapping = wrapping
     stream = .allocate(capacity: 1)
     stream.initialize(to: z_stream())
-    // Negative window bits: no zlib header around the stream.
-    initialStatus = inflateInit2_(stream, -MAX_WBITS, ZLIB_VERSION, CInt(MemoryLayout<z_stream>.size))
+    // Negative window bits: no zlib header around the stream; 16 more: that of gzip.
+    let windowBits = wrapping == .gzip ? MAX_WBITS + 16 : -MAX_WBITS
+    initialStatus = inflateInit2_(stream, windowBits, ZLIB_VERSION, CInt(MemoryLayout<z_stream>.size))
   }
 
   deinit {
@@ -48,12 +58,16 @@ final class Inflater {
       stream.pointee.avail_out = uInt(room)
       let status = inflate(stream, Z_NO_FLUSH)
       let count = room - Int(stream.pointee.avail_out)
-      checksum = UInt32(
-        truncatingIfNeeded: crc32(
-          uLong(checksum), piece.baseAddress?.assumingMemoryBound(to: Bytef.self), uInt(count)))
+      if wrapping == .none {
+        checksum = UInt32(
+          truncatingIfNeeded: crc32(
+            uLong(checksum), piece.baseAddress?.assumingMemoryBound(to: Bytef.self), uInt(count)))
+      }
       written += count
       switch status {
-      case Z_STREAM_END: isAtEnd = true
+      case Z_STREAM_END:
+        isAtEnd = !beginsAnotherFile
+        if !isAtEnd { inflateReset(stream) }
       case Z_OK: break
       case Z_BUF_ERROR:
         guard remainingInput > 0 else { throw Failure(reason: "is cut off inside its deflated bytes") }
@@ -74,6 +88,13 @@ final class Inflater {
     guard remainingInput == 0 else {
       throw Failure(reason: "has \(remainingInput) bytes after the end of its deflated ones")
     }
+  }
+
+  /// Whether another gzip file follows the one that has ended; anything else behind it is no part of it.
+  private var beginsAnotherFile: Bool {
+    guard wrapping == .gzip else { return false }
+    refill()
+    return stream.pointee.avail_in > 0 && stream.pointee.next_in.pointee == 0x1F
   }
 
   private var remainingInput: Int { input.count + Int(stream.pointee.avail_in) }

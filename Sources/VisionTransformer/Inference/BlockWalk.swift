@@ -1,7 +1,7 @@
 import Kernels
 
 extension ActivationKind {
-  var function: Activation {
+  package var function: Activation {
     switch self {
     case .gelu: .gelu
     case .geluTanh: .geluTanh

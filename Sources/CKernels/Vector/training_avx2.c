@@ -1,0 +1,16 @@
+// The training operations for AVX2 and FMA.
+
+#include "../training.h"
+
+#if CKERNELS_X86
+#include "vector_avx2.h"
+
+// The order matters: the bodies are written in the words of the vector header above.
+#include "activation_backward.h"
+#include "norm_backward.h"
+#include "optimizers.h"
+#include "reductions.h"
+#include "softmax_backward.h"
+
+const ckernels_training_operations ckernels_avx2_training_operations = CKERNELS_TRAINING_OPERATIONS;
+#endif

@@ -1,0 +1,26 @@
+import Kernels
+
+/// Linear layers, forward and backward.
+extension ShardPass {
+  /// out [R, O] = x [R, K] · weightᵀ + bias
+  func linear(_ x: MatrixView, _ layer: ModelSlots.Linear, into out: MutableMatrixView) {
+    Products.linear(x, weight: values[layer.weight], bias: layer.bias.map { values[$0] }, into: out)
+  }
+
+  /// Adds the gradients of weight and bias.
+  /// - Parameters:
+  ///   - x: the layer's input [R, K].
+  ///   - dy: gradient of its output [R, O].
+  func linearBackward(_ x: MatrixView, _ layer: ModelSlots.Linear, _ dy: MatrixView) {
+    Products.addWeightGradient(dy, x, to: gradients.mutable(layer.weight))
+    if let bias = gradients.pointer(layer.bias) { Backward.addColumnSums(dy, to: bias) }
+  }
+
+  /// `linearBackward`, and the gradient dx [R, K] of the input.
+  func linearBackward(
+    _ x: MatrixView, _ layer: ModelSlots.Linear, _ dy: MatrixView, into dx: MutableMatrixView
+  ) {
+    linearBackward(x, layer, dy)
+    Products.inputGradient(dy, weight: values[layer.weight], into: dx)
+  }
+}

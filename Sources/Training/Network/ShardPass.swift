@@ -1,0 +1,184 @@
+import Kernels
+import VisionTransformer
+
+/// The forward and the backward pass of one worker over its share of a batch, on one thread.
+///
+/// The walk is that of timm's `VisionTransformer.forward` (arXiv 2010.11929, equations 1 to 4). Activations live in an arena that grows
+/// in the first step and stays.
+final class ShardPass {
+  /// Which parameters get gradients.
+  enum Extent: Sendable {
+    case all
+    /// The heads alone: a linear probe.
+    case head
+  }
+
+  let slots: ModelSlots
+  let configuration: ViTConfiguration
+  let rates: DropoutRates
+  let activation: Activation
+  let compute = Compute()
+  let arena = Arena()
+  private let gradientBuffer: FloatBuffer
+  /// Whether the backward pass computes each block's activations again, from the tokens in front of it.
+  private let recomputes: Bool
+  private let extent: Extent
+
+  /// The weights of this pass.
+  private(set) var values: ParameterValues
+  /// B
+  private(set) var batch = 0
+  /// nil where nothing is dropped.
+  private(set) var dropout: Dropout?
+
+  init(_ layout: ParameterLayout, rates: DropoutRates, recomputes: Bool, extent: Extent) {
+    slots = layout.slots
+    configuration = layout.architecture.configuration
+    self.rates = rates
+    self.recomputes = recomputes
+    self.extent = extent
+    activation = configuration.activation.function
+    gradientBuffer = FloatBuffer(count: layout.bufferCount)
+    values = ParameterValues(base: gradientBuffer.base)
+  }
+
+  /// The gradients of the last training pass.
+  var gradients: ParameterValues { ParameterValues(base: gradientBuffer.base) }
+
+  /// N
+  var numTokens: Int { numPrefixTokens + configuration.gridSize.height * configuration.gridSize.width }
+  var numPrefixTokens: Int { configuration.numPrefixTokens }
+
+  /// Samples to be worked on.
+  struct Shard {
+    /// float32 [B, channels, height, width]
+    let pixels: UnsafePointer<Float>
+    /// [B, C]
+    let targets: MatrixView
+    /// [B]
+    let labels: UnsafeBufferPointer<Int>
+  }
+
+  /// Forward and backward; `gradients` holds the result.
+  /// - Parameter weight: 1 / the number of samples that the loss is the mean of.
+  func train(_ shard: Shard, values: ParameterValues, weight: Float, dropout: Dropout?) -> Totals {
+    gradientBuffer.base.update(repeating: 0, count: gradientBuffer.count)
+    begin(shard, values, dropout)
+    return arena.scope {
+      let rows = batch * numTokens
+      let head = headActivations()
+      let (walk, tokens) = forward(shard, keepsActivations: extent == .all)
+      classify(tokens, saving: head)
+      let dLogits = arena.matrix(rows: batch, columns: configuration.numClasses)
+      let totals = CrossEntropy.evaluate(
+        logits: head.logits.view, targets: shard.targets, labels: shard.labels, weight: weight,
+        gradient: dLogits)
+      guard extent == .all else {
+        classifyBackward(head, dLogits, into: nil)
+        return totals
+      }
+      let gradient = arena.matrix(rows: rows, columns: configuration.embedDim)
+      classifyBackward(head, dLogits, into: gradient)
+      backward(walk, gradient)
+      return totals
+    }
+  }
+
+  /// The forward pass alone, without dropout.
+  /// - Parameter logits: receives [B, C]; nil where only the sums are wanted.
+  func evaluate(_ shard: Shard, values: ParameterValues, logits: MutableMatrixView? = nil) -> Totals {
+    begin(shard, values, nil)
+    return arena.scope {
+      let head = headActivations()
+      classify(forward(shard, keepsActivations: false).tokens, saving: head)
+      logits?.copy(from: head.logits.view)
+      return CrossEntropy.evaluate(
+        logits: head.logits.view, targets: shard.targets, labels: shard.labels, weight: 0, gradient: nil)
+    }
+  }
+
+  private func begin(_ shard: Shard, _ values: ParameterValues, _ dropout: Dropout?) {
+    batch = shard.targets.rows
+    self.values = values
+    self.dropout = dropout
+  }
+
+  // MARK: The walk
+
+  /// What the backward pass needs.
+  private struct Walk {
+    /// [B · patches, channels · P · P]
+    let patches: MatrixView
+    let projected: MatrixView?
+    /// Tokens in front of `norm_pre` [R, D]; nil where there is none.
+    let unnormed: MatrixView?
+    /// Each block's input, and behind the last block its output, [R, D].
+    var tokens: [MatrixView]
+    /// Empty where they are computed again.
+    var blocks: [BlockActivations]
+  }
+
+  /// - Parameter keepsActivations: whether a backward pass follows.
+  /// - Returns: what it needs, and the tokens behind the last norm.
+  private func forward(_ shard: Shard, keepsActivations: Bool) -> (Walk, tokens: MatrixView) {
+    let (rows, d) = (batch * numTokens, configuration.embedDim)
+    func tokens() -> MutableMatrixView { arena.matrix(rows: rows, columns: d) }
+    let patches = arena.matrix(
+      rows: batch * (numTokens - numPrefixTokens), columns: configuration.patchDim)
+    let projected = slots.patchNorm == nil ? nil : arena.matrix(rows: patches.rows, columns: d)
+    var x = tokens()
+    embed(shard.pixels, patches: patches, projected: projected, into: x)
+    let unnormed = slots.preNorm == nil ? nil : x
+    if let norm = slots.preNorm {
+      x = tokens()
+      normalize(unnormed?.view ?? x.view, norm, into: x)
+    }
+    var walk = Walk(
+      patches: patches.view, projected: projected?.view, unnormed: unnormed?.view, tokens: [x.view],
+      blocks: [])
+    let spare = tokens()
+    for (index, block) in slots.blocks.enumerated() {
+      if keepsActivations {
+        let output = tokens()
+        if recomputes {
+          arena.scope { forward(index, saving: activations(of: block, input: x.view), into: output) }
+        } else {
+          let saved = activations(of: block, input: x.view)
+          forward(index, saving: saved, into: output)
+          walk.blocks.append(saved)
+        }
+        x = output
+        walk.tokens.append(x.view)
+      } else {
+        arena.scope { forward(index, saving: activations(of: block, input: x.view), into: spare) }
+        x.copy(from: spare.view)
+      }
+    }
+    return (walk, slots.norm.map { normalized(x.view, $0) } ?? x.view)
+  }
+
+  /// - Parameter gradient: that of the tokens behind the last norm [R, D]; used up.
+  private func backward(_ walk: Walk, _ gradient: MutableMatrixView) {
+    if let norm = slots.norm, let last = walk.tokens.last {
+      normBackward(last, norm, gradient.view, into: gradient, adding: false)
+    }
+    for index in slots.blocks.indices.reversed() {
+      if recomputes {
+        arena.scope {
+          let saved = activations(of: slots.blocks[index], input: walk.tokens[index])
+          arena.scope {
+            let output = arena.matrix(rows: gradient.rows, columns: gradient.columns)
+            forward(index, saving: saved, into: output)
+          }
+          backward(index, saved: saved, gradient)
+        }
+      } else {
+        backward(index, saved: walk.blocks[index], gradient)
+      }
+    }
+    if let norm = slots.preNorm, let unnormed = walk.unnormed {
+      normBackward(unnormed, norm, gradient.view, into: gradient, adding: false)
+    }
+    embeddingBackward(patches: walk.patches, projected: walk.projected, gradient)
+  }
+}

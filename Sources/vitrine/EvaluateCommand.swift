@@ -1,0 +1,108 @@
+import ArgumentParser
+import Images
+import Pipeline
+import SystemPackage
+import Training
+import VisionTransformer
+
+struct Evaluate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measure how often a model is right on a data set.",
+    discussion: """
+      DATA is a folder of class folders (perhaps in train, val and test), CIFAR-10 or CIFAR-100 in the binary or the Python \
+      version, a .tar or .tar.gz of one of these, or a .csv of paths and labels. An image that cannot be read is named and \
+      left out, and the exit status is 2.
+      """)
+
+  @Argument(help: ArgumentHelp("The data set.", valueName: "data"))
+  var data: PathArgument
+
+  @OptionGroup var compute: ComputeOptions
+  @OptionGroup var model: ModelOptions
+
+  @Option(
+    name: .long,
+    help: "The part of the data set (default: test; where there is none, val; where there is none, all).")
+  var split: DatasetSplit?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Names of the data set's classes, one a line (default: its own, or its folders' in order).",
+      valueName: "FILE"))
+  var classes: PathArgument?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Names of the model's classes: one a line, or JSON (default: the checkpoint's own; ImageNet's for 1000 classes).",
+      valueName: "FILE"))
+  var labels: PathArgument?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Also write the result as JSON, shares from 0 to 1.", valueName: "FILE.json"))
+  var report: FileArgument?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Also write how many images of each class (rows) were taken for which (columns).", valueName: "FILE.csv"
+    ))
+  var confusion: FileArgument?
+
+  func validate() throws {
+    if let confusion, confusion.path.extension?.lowercased() != "csv" {
+      throw ValidationError("the confusion matrix is written as CSV: name the file .csv")
+    }
+  }
+
+  func run() throws {
+    let terminal = Terminal(quiet: compute.quiet)
+    let cancellation = Signals.install()
+    let decoding = model.preprocessing.decoding
+    let source = try DatasetSource(data.path, classes: classes?.path, decoding: decoding)
+    let model = try self.model.load(
+      labels: labels.map { .file($0.path) } ?? .checkpoint, run: compute, terminal: terminal)
+    guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
+    try self.model.checkOutputs([report?.path, confusion?.path], model, inputs: [data])
+
+    let split = self.split ?? source.evaluationSplit
+    let dataset = try source.dataset(split)
+    let mapping = try ClassMapping(
+      of: dataset.classNames, to: model.labels, numClasses: model.configuration.numClasses)
+    terminal.logger.info("\(data.path): \(source.description), \(split.rawValue): \(dataset.count) images")
+    if mapping.method == .order {
+      terminal.logger.warning(
+        "\(data.path): the classes' names are not the model's; the first is taken for the model's first, and so on"
+      )
+    }
+    try model.checkWeights()
+
+    var evaluation = Evaluation(
+      classNames: dataset.classNames, mapping: mapping, numClasses: model.configuration.numClasses)
+    let run = StreamRun(
+      model: model, compute: compute, decoding: decoding, terminal: terminal, cancellation: cancellation)
+    let progress = ProgressBar(terminal: terminal, total: dataset.count)
+    var index = 0
+    let inputs = (0..<dataset.count).lazy.map { index in
+      Input(named: FilePath(dataset.name(index))) { try dataset.image(index) }
+    }
+    let summary = try run.run(inputs.makeIterator(), looksAhead: true, progress: progress) {
+      session, images in
+      session.logits(of: images)
+    } deliver: { item in
+      evaluation.add(label: dataset.label(index), logits: item.value)
+      index += 1
+    }
+    guard let summary else { return }
+    run.report(summary, progress: progress)
+    let result = evaluation.report
+    try report.map { try result.write(to: $0.path) }
+    try confusion.map { try ResultFile($0.path).append(line: evaluation.confusionCSV(labels: model.labels)) }
+    try StandardStreams.print(result.table)
+    if let status = StreamRun.status(summary) { throw status }
+  }
+}
+
+extension DatasetSplit: ExpressibleByArgument {}

@@ -1,0 +1,59 @@
+import ArgumentParser
+import Images
+import Pipeline
+import VisionTransformer
+
+/// One run of inputs through the network with what the terminal shows of it: progress, and errors as they come.
+struct StreamRun {
+  let model: VisionTransformer
+  let compute: ComputeOptions
+  let decoding: DecodingOptions
+  let terminal: Terminal
+  let cancellation: Cancellation
+
+  /// Runs the inputs.
+  /// - Parameters:
+  ///   - looksAhead, infer, deliver: see `InferencePipeline.run`.
+  /// - Returns: nil where the reader of the results has closed the pipe.
+  /// - Throws: what `deliver` throws but a closed pipe.
+  func run<Value: Sendable>(
+    _ inputs: some IteratorProtocol<Input>, looksAhead: Bool, progress: ProgressBar,
+    infer: @escaping @Sendable (InferenceSession, [Image]) -> [Value?],
+    deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
+  ) throws -> InferencePipeline.Summary? {
+    let pipeline = InferencePipeline(model: model, options: compute.pipelineOptions(decoding))
+    let terminal = terminal
+    defer { progress.finish() }
+    do {
+      return try pipeline.run(
+        inputs, looksAhead: looksAhead, cancellation: cancellation, infer: infer
+      ) { item in
+        if case .failure(let error) = item.outcome {
+          terminal.logger.error("\(item.path): \(error)")
+          progress.advance(failed: true)
+        } else {
+          progress.advance(failed: false)
+        }
+        try deliver(item)
+      }
+    } catch PipelineError.closedPipe {
+      return nil
+    }
+  }
+
+  /// Says how many images there were, where somebody watches.
+  func report(_ summary: InferencePipeline.Summary, progress: ProgressBar) {
+    guard terminal.isInteractive, summary.processed > 1 else { return }
+    let failed = summary.failed > 0 ? ", \(summary.failed) failed" : ""
+    let stopped = summary.isCancelled ? ", interrupted" : ""
+    terminal.logger.info(
+      "\(summary.processed) images, \(progress.rate(of: summary.processed))\(failed)\(stopped)")
+  }
+
+  /// The exit status of a run that was interrupted or in which images failed; nil for one that was not.
+  /// - Parameter failedBefore: images that failed in an earlier run, continued by this one.
+  static func status(_ summary: InferencePipeline.Summary, failedBefore: Int = 0) -> ExitCode? {
+    if let status = Signals.exitStatus, summary.isCancelled { return ExitCode(status) }
+    return summary.failed + failedBefore > 0 ? ExitCode(2) : nil
+  }
+}

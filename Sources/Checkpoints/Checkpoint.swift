@@ -55,7 +55,7 @@ public struct Checkpoint: Sendable {
   /// - Parameter path: stands for them in messages.
   package init(_ container: any TensorContainer, path: FilePath) {
     (self.container, self.path) = (container, path)
-    (configuration, configurationData, preprocessorConfiguration) = (nil, nil, nil)
+    (configuration, preprocessorConfiguration) = (nil, nil)
     configurationPath = path.appending("config.json")
     preprocessorConfigurationPath = path.appending("preprocessor_config.json")
   }

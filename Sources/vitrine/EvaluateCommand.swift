@@ -77,7 +77,6 @@ struct Evaluate: ParsableCommand {
         "\(data.path): the classes' names are not the model's; the first is taken for the model's first, and so on"
       )
     }
-    try model.checkWeights()
 
     var evaluation = Evaluation(
       classNames: dataset.classNames, mapping: mapping, numClasses: model.configuration.numClasses)

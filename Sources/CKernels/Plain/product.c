@@ -110,7 +110,7 @@ void ckernels_plain_quantize(const float *x, size_t stride, size_t rows, size_t 
     zero_points[r] = q.zero_point;
     const bool is_byte = element == CKERNELS_UINT8;
     for (size_t i = 0; i < columns || i % (is_byte ? 4 : 2); i++) {
-      const float level = i < columns ? rintf(x[i] * q.inverse) + (float)q.zero_point : 0;
+      const float level = i < columns ? rintf(fmaf(x[i], q.inverse, (float)q.zero_point)) : 0;
       const uint8_t bounded = (uint8_t)fminf(255, fmaxf(0, level));
       if (is_byte)
         bytes[i] = bounded;

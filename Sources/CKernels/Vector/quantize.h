@@ -7,22 +7,22 @@ TARGET static void quantize(const float *x, size_t stride, size_t rows, size_t c
   const size_t whole = columns - columns % LANES, rest = columns % LANES;
   char *target = out;
   for (size_t r = 0; r < rows; r++, x += stride, target += out_stride) {
-    vfloat low = v_set(0), high = v_set(0);
-    vseen seen = v_nothing_seen();
+    // Zero times a NaN or an infinity is NaN, and stays it in a sum.
+    vfloat low = v_set(0), high = v_set(0), zeros = v_set(0);
     for (size_t i = 0; i < whole; i += LANES) {
       const vfloat v = v_load(x + i);
       low = v_min(low, v);
       high = v_max(high, v);
-      seen = v_nonfinite(seen, v);
+      zeros = v_fma(v, v_set(0), zeros);
     }
     if (rest) {
       const vfloat v = v_load_tail(x + whole, rest, 0);
       low = v_min(low, v);
       high = v_max(high, v);
-      seen = v_nonfinite(seen, v);
+      zeros = v_fma(v, v_set(0), zeros);
     }
     const float least = -v_largest(v_sub(v_set(0), low));
-    const quantization q = quantization_of(least, v_largest(high), v_any_seen(seen));
+    const quantization q = quantization_of(least, v_largest(high), isnan(v_sum(zeros)));
     scales[r] = q.scale;
     zero_points[r] = q.zero_point;
     const vfloat inverse = v_set(q.inverse), zero = v_set((float)q.zero_point);
@@ -32,8 +32,8 @@ TARGET static void quantize(const float *x, size_t stride, size_t rows, size_t c
     for (size_t i = 0; i < columns; i += LANES) {
       const size_t n = columns - i < LANES ? columns - i : LANES;
       const vfloat v = n == LANES ? v_load(x + i) : v_load_tail(x + i, n, 0);
-      const vfloat level = v_add(v_round(v_mul(v, inverse)), zero);
-      const vfloat bounded = v_min(largest_level, v_max(least_level, level));
+      // Storing rounds.
+      const vfloat bounded = v_min(largest_level, v_max(least_level, v_fma(v, inverse, zero)));
       if (element == CKERNELS_UINT8) {
         if (n == LANES) {
           v_to_bytes(bytes + i, bounded);

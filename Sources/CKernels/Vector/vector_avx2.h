@@ -129,7 +129,7 @@ INLINE vint i_sub(vint a, vint b) { return _mm256_sub_epi32(a, b); }
 INLINE vint i_mul(vint a, vint b) { return _mm256_mullo_epi32(a, b); }
 INLINE vfloat v_from_int(vint v) { return _mm256_cvtepi32_ps(v); }
 
-// `out` gets LANES integers of 0...255.
+// `out` gets LANES floats of 0...255, rounded to nearest even.
 INLINE __m128i words_of(vfloat v) {
   const __m256i wide = _mm256_cvtps_epi32(v);
   return _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
@@ -140,7 +140,7 @@ INLINE void v_to_bytes(void *out, vfloat v) {
 }
 INLINE void v_to_words(void *out, vfloat v) { _mm_storeu_si128((__m128i *)out, words_of(v)); }
 
-// `out` gets LANES integers of -128...127.
+// `out` gets LANES floats of -128...127, rounded to nearest even.
 INLINE void v_to_signed_bytes(void *out, vfloat v) {
   const __m256i wide = _mm256_cvtps_epi32(v);
   const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));

@@ -119,7 +119,7 @@ INLINE vint i_sub(vint a, vint b) { return _mm512_sub_epi32(a, b); }
 INLINE vint i_mul(vint a, vint b) { return _mm512_mullo_epi32(a, b); }
 INLINE vfloat v_from_int(vint v) { return _mm512_cvtepi32_ps(v); }
 
-// `out` gets LANES integers of 0...255.
+// `out` gets LANES floats of 0...255, rounded to nearest even.
 INLINE void v_to_bytes(void *out, vfloat v) {
   _mm_storeu_si128((__m128i *)out, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(v)));
 }
@@ -127,7 +127,7 @@ INLINE void v_to_words(void *out, vfloat v) {
   _mm256_storeu_si256((__m256i *)out, _mm512_cvtusepi32_epi16(_mm512_cvtps_epi32(v)));
 }
 
-// `out` gets LANES integers of -128...127.
+// `out` gets LANES floats of -128...127, rounded to nearest even.
 INLINE void v_to_signed_bytes(void *out, vfloat v) {
   _mm_storeu_si128((__m128i *)out, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v)));
 }

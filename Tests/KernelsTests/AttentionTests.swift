@@ -59,15 +59,17 @@ import Testing
     let arena = Arena()
     func attend(_ out: GuardedMatrix, _ probabilities: GuardedMatrix?) {
       compute.attention(
-        queries: inputs.queries.view, keys: inputs.keys.view, values: inputs.values.view, numHeads: heads,
-        scale: scale, into: out.mutableView, probabilities: probabilities?.mutableView, arena: arena)
+        .floats(queries: inputs.queries.view, keys: inputs.keys.view, values: inputs.values.view),
+        numHeads: heads, scale: scale, into: .floats(out.mutableView),
+        probabilities: probabilities?.mutableView, arena: arena)
     }
     attend(out, nil)
     attend(kept, probabilities)
     #expect(out.isIntact && kept.isIntact && probabilities.isIntact)
     #expect(inputs.queries.isIntact && inputs.keys.isIntact && inputs.values.isIntact)
     #expect(out.values.allSatisfy { $0.isFinite })
-    #expect(haveSameBits(out.values, kept.values))
+    // Asked for, probabilities are divided by their sum before the values are added up instead of after.
+    expectClose(kept.values, out.values.map(Double.init)) { _ in AttentionTests.limit }
 
     let size = inputs.valueSize
     let scale = scale.map(Double.init) ?? 1 / Double(inputs.keySize).squareRoot()
@@ -123,9 +125,10 @@ import Testing
   ) {
     let (rows, size) = (0..<qkv.rows, qkv.columns / 3)
     Compute().attention(
-      queries: qkv.view[rows, 0..<size], keys: qkv.view[rows, size..<2 * size],
-      values: qkv.view[rows, 2 * size..<3 * size], numHeads: numHeads, into: out.mutableView,
-      probabilities: nil, arena: arena)
+      .floats(
+        queries: qkv.view[rows, 0..<size], keys: qkv.view[rows, size..<2 * size],
+        values: qkv.view[rows, 2 * size..<3 * size]),
+      numHeads: numHeads, into: .floats(out.mutableView), arena: arena)
   }
 
   @Test func scratchGrowsWithTokensNotWithTheirSquare() {
@@ -134,7 +137,7 @@ import Testing
     let out = GuardedMatrix(rows: tokens, columns: 32)
     let arena = Arena()
     attend(qkv, numHeads: 1, into: out, arena: arena)
-    #expect(arena.capacity <= 128 * tokens)
+    #expect(arena.capacity <= 256 * tokens)
     let settled = arena.capacity
     attend(qkv, numHeads: 1, into: out, arena: arena)
     #expect(arena.capacity == settled)
@@ -162,8 +165,79 @@ import Testing
     let inputs = Inputs(queries: 3, keys: 0, heads: 2, keySize: 4, valueSize: 4)
     let out = GuardedMatrix(rows: 3, columns: 8) { _, _ in .nan }
     Compute().attention(
-      queries: inputs.queries.view, keys: inputs.keys.view, values: inputs.values.view, numHeads: 2,
-      into: out.mutableView, probabilities: nil, arena: Arena())
+      .floats(queries: inputs.queries.view, keys: inputs.keys.view, values: inputs.values.view), numHeads: 2,
+      into: .floats(out.mutableView), arena: Arena())
     #expect(out.values.allSatisfy { $0 == 0 } && out.isIntact)
+  }
+
+  /// bfloat16 in, sums in float32: each probability and each value is rounded to 8 bits, and outputs are averages of values of
+  /// magnitude 1.
+  static let halfLimit = 0.012
+
+  @Test(arguments: [1, 2, 5, 17, 50, 197, 257], [32, 48, 64, 72, 128])
+  func agreesOnBFloat16(tokens: Int, headSize: Int) {
+    guard Compute.attendsInHalves(headDim: headSize) else { return }
+    let (heads, images) = (3, 2)
+    let columns = heads * headSize
+    let inputs = Inputs(
+      queries: tokens * images, keys: tokens * images, heads: heads, keySize: headSize, valueSize: headSize)
+    let arena = Arena()
+    func halves(_ matrix: GuardedMatrix) -> HalfMatrixView {
+      let half = arena.halfMatrix(rows: matrix.rows, columns: columns)
+      for row in 0..<matrix.rows {
+        let target = UnsafeMutableRawBufferPointer(start: half.base + row * half.rowStride, count: 2 * columns)
+        _ = Elements.convertFloat32ToBFloat16(matrix.view.row(row), into: target)
+      }
+      return half
+    }
+    let (queries, keys, values) = (halves(inputs.queries), halves(inputs.keys), halves(inputs.values))
+    func attend(_ output: AttentionOutput, threads: Int, probabilities: MutableMatrixView? = nil) {
+      Compute(pool: ThreadPool(threadCount: threads)).attention(
+        .halves(queries: queries, keys: keys, values: values), images: images, numHeads: heads, into: output,
+        probabilities: probabilities, arena: arena)
+    }
+    let out = GuardedMatrix(rows: tokens * images, columns: columns, gap: 3) { _, _ in .nan }
+    attend(.floats(out.mutableView), threads: 1)
+    #expect(out.isIntact)
+
+    let reference = GuardedMatrix(rows: tokens * images, columns: columns)
+    Compute().attention(
+      .floats(queries: inputs.queries.view, keys: inputs.keys.view, values: inputs.values.view), images: images,
+      numHeads: heads, into: .floats(reference.mutableView), arena: arena)
+    expectClose(out.values, reference.values.map(Double.init)) { _ in AttentionTests.halfLimit }
+
+    for threads in [2, 3] {
+      let again = GuardedMatrix(rows: tokens * images, columns: columns)
+      attend(.floats(again.mutableView), threads: threads)
+      #expect(haveSameBits(again.values, out.values))
+    }
+    let probabilities = GuardedMatrix(rows: heads * images * tokens, columns: tokens, gap: 1)
+    let kept = GuardedMatrix(rows: tokens * images, columns: columns)
+    attend(.floats(kept.mutableView), threads: 1, probabilities: probabilities.mutableView)
+    expectClose(kept.values, reference.values.map(Double.init)) { _ in AttentionTests.halfLimit }
+    for row in 0..<probabilities.rows {
+      #expect(abs(probabilities.view.row(row).reduce(0, +) - 1) < 1e-5)
+    }
+    #expect(probabilities.isIntact)
+  }
+
+  /// Two images at once are each attended to alone, with the same bits.
+  @Test func imagesAreApart() {
+    let (tokens, heads, size) = (37, 2, 32)
+    let inputs = Inputs(queries: 2 * tokens, keys: 2 * tokens, heads: heads, keySize: size, valueSize: size)
+    let together = GuardedMatrix(rows: 2 * tokens, columns: heads * size)
+    let apart = GuardedMatrix(rows: 2 * tokens, columns: heads * size)
+    let columns = 0..<heads * size
+    func attend(_ rows: Range<Int>, images: Int, into out: GuardedMatrix) {
+      Compute().attention(
+        .floats(
+          queries: inputs.queries.view[rows, columns], keys: inputs.keys.view[rows, columns],
+          values: inputs.values.view[rows, columns]),
+        images: images, numHeads: heads, into: .floats(out.mutableView[rows, columns]), arena: Arena())
+    }
+    attend(0..<2 * tokens, images: 2, into: together)
+    attend(0..<tokens, images: 1, into: apart)
+    attend(tokens..<2 * tokens, images: 1, into: apart)
+    #expect(haveSameBits(together.values, apart.values))
   }
 }

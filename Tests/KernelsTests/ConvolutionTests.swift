@@ -46,15 +46,16 @@ struct WindowCase: Sendable, CustomTestStringConvertible {
 }
 
 @Suite struct ConvolutionTests {
-  private func check(_ shape: WindowCase, _ channels: Int, _ outputs: Int, gap: Int, _ compute: Compute) {
+  private func check(_ shape: WindowCase, _ channels: Int, _ outputs: Int, gap: Int, _ compute: Compute) throws {
     var random = TestRandom()
     let input = random.matrix(shape.size.count, channels, gap: gap)
     let weight = random.matrix(outputs, shape.kernel.count * channels, gap: 1)
     let bias = random.matrix(1, outputs)
     let out = GuardedMatrix(rows: shape.out.count, columns: outputs, gap: 2) { _, _ in .nan }
+    let panels = try packed(weight)
     for bias in [bias, nil] {
       compute.convolution(
-        input.view, size: shape.size, weight: weight.view, bias: bias?.base, kernel: shape.kernel,
+        input.view, size: shape.size, weight: panels, bias: bias?.base, kernel: shape.kernel,
         stride: shape.stride, padding: shape.padding, into: out.mutableView, arena: Arena())
       var (expected, magnitudes): ([Double], [Double]) = ([], [])
       for pixel in 0..<shape.out.count {
@@ -81,24 +82,24 @@ struct WindowCase: Sendable, CustomTestStringConvertible {
   }
 
   @Test(arguments: WindowCase.all)
-  func agreesWithDoublePrecision(shape: WindowCase) {
-    check(shape, 3, 5, gap: 0, Compute())
-    check(shape, 17, 8, gap: 3, Compute())
+  func agreesWithDoublePrecision(shape: WindowCase) throws {
+    try check(shape, 3, 5, gap: 0, Compute())
+    try check(shape, 17, 8, gap: 3, Compute())
   }
 
   @Test(arguments: [2, 3, 5])
-  func agreesWithDoublePrecisionOnPools(threads: Int) {
+  func agreesWithDoublePrecisionOnPools(threads: Int) throws {
     let compute = Compute(pool: ThreadPool(threadCount: threads))
-    for shape in WindowCase.all { check(shape, 19, 33, gap: 1, compute) }
-    check(WindowCase((30, 29), (3, 3), (1, 1)), 40, 24, gap: 0, compute)
+    for shape in WindowCase.all { try check(shape, 19, 33, gap: 1, compute) }
+    try check(WindowCase((30, 29), (3, 3), (1, 1)), 40, 24, gap: 0, compute)
   }
 
   /// More than one block of rows on one thread.
-  @Test func takesBlocksInTurn() {
-    check(WindowCase((27, 26), (3, 3), (1, 1)), 64, 9, gap: 0, Compute())
+  @Test func takesBlocksInTurn() throws {
+    try check(WindowCase((27, 26), (3, 3), (1, 1)), 64, 9, gap: 0, Compute())
   }
 
-  @Test func scratchIsABlockNotTheImage() {
+  @Test func scratchIsABlockNotTheImage() throws {
     let size = Extent(height: 112, width: 112)
     let (input, weight) = (
       GuardedMatrix(rows: size.count, columns: 64), GuardedMatrix(rows: 8, columns: 9 * 64)
@@ -106,7 +107,7 @@ struct WindowCase: Sendable, CustomTestStringConvertible {
     let out = GuardedMatrix(rows: size.count, columns: 8)
     let arena = Arena()
     Compute().convolution(
-      input.view, size: size, weight: weight.view, bias: nil, kernel: Extent(height: 3, width: 3),
+      input.view, size: size, weight: try packed(weight), bias: nil, kernel: Extent(height: 3, width: 3),
       stride: Extent(height: 1, width: 1), padding: Padding(1), into: out.mutableView, arena: arena)
     #expect(arena.capacity < out.rows * weight.columns / 20)
   }

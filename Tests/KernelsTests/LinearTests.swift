@@ -1,4 +1,5 @@
 import Kernels
+import Synchronization
 import Testing
 
 @Suite struct LinearTests {
@@ -43,28 +44,23 @@ import Testing
     }
   }
 
-  private func check(_ shape: (Int, Int, Int), _ compute: Compute) {
+  private func check(_ shape: (Int, Int, Int), _ compute: Compute) throws {
     let (rows, _, outputs) = shape
     let data = Case(shape.0, shape.1, shape.2)
     let (product, limits) = (data.product, data.limits)
-    let (x, weight) = (data.x.view, data.weight.view)
+    let (x, weight) = (data.x.view, try packed(data.weight))
     let arena = Arena()
     func column(_ index: Int) -> Int { index % outputs }
 
     let out = GuardedMatrix(rows: rows, columns: outputs, gap: 1) { _, _ in .nan }
-    compute.linear(x, weight: weight, bias: data.bias.base, into: out.mutableView)
-    expectClose(out.values, product, "linear") { limits[$0] }
-    #expect(out.isIntact)
-
-    compute.linear(x, weight: weight, bias: nil, into: out.mutableView)
     let unbiased = product.indices.map { product[$0] - Double(data.bias[0, column($0)]) }
-    expectClose(out.values, unbiased, "linear without bias") { limits[$0] }
-    #expect(out.isIntact)
-
-    for activation in Activation.allCases {
-      for (bias, sums) in [(data.bias, product), (nil, unbiased)] as [(GuardedMatrix?, [Double])] {
+    for (bias, sums) in [(data.bias, product), (nil, unbiased)] as [(GuardedMatrix?, [Double])] {
+      compute.linear(x, weight: weight, bias: bias?.base, into: .store(out.mutableView), arena: arena)
+      expectClose(out.values, sums, "linear") { limits[$0] }
+      #expect(out.isIntact)
+      for activation in Activation.allCases {
         compute.linear(
-          x, weight: weight, bias: bias?.base, activation: activation, into: out.mutableView)
+          x, weight: weight, bias: bias?.base, activation: activation, into: .store(out.mutableView), arena: arena)
         let activated = sums.map(activation.reference)
         expectClose(out.values, activated, "linear with \(activation)") {
           limits[$0] * Activation.steepestSlope + activation.limit(activated[$0])
@@ -73,26 +69,17 @@ import Testing
       }
     }
 
-    for (bias, sums) in [(data.bias, product), (nil, unbiased)] as [(GuardedMatrix?, [Double])] {
-      compute.linearInDouble(x, weight: weight, bias: bias?.base, into: out.mutableView, arena: arena)
-      // Rounded once; the sums themselves are off by 2^-53 of their terms' magnitudes.
-      expectClose(out.values, sums, "linearInDouble") {
-        abs(sums[$0]) * floatEpsilon / 2 + limits[$0] * 0x1p-28 + 0x1p-150
-      }
-      #expect(out.isIntact)
-    }
-
     for scale in [data.layerScale, nil] {
       let residual = GuardedMatrix(rows: rows, columns: outputs, gap: 1) { data.residual[$0, $1] }
-      compute.linearResidual(
-        x, weight: weight, bias: data.bias.base, layerScale: scale?.base, into: residual.mutableView,
+      compute.linear(
+        x, weight: weight, bias: data.bias.base, into: .add(residual.mutableView, layerScale: scale?.base),
         arena: arena)
       let expected = product.indices.map { index in
         Double(data.residual[index / outputs, column(index)])
           + product[index] * (scale.map { Double($0[0, column(index)]) } ?? 1)
       }
       // Two more roundings of a value that stays below 1 + |product|.
-      expectClose(residual.values, expected, "linearResidual") {
+      expectClose(residual.values, expected, "added to a residual") {
         limits[$0] + (1 + abs(product[$0])) * 2 * floatEpsilon
       }
       #expect(residual.isIntact)
@@ -100,28 +87,26 @@ import Testing
   }
 
   @Test(arguments: shapes)
-  func agreesWithDoublePrecision(rows: Int, inner: Int, outputs: Int) {
-    check((rows, inner, outputs), Compute())
+  func agreesWithDoublePrecision(rows: Int, inner: Int, outputs: Int) throws {
+    try check((rows, inner, outputs), Compute())
   }
 
   @Test(arguments: [2, 3, 5])
-  func agreesWithDoublePrecisionOnPools(threads: Int) {
+  func agreesWithDoublePrecisionOnPools(threads: Int) throws {
     let compute = Compute(pool: ThreadPool(threadCount: threads))
-    for shape in LinearTests.shapes { check(shape, compute) }
+    for shape in LinearTests.shapes { try check(shape, compute) }
   }
 
-  @Test func takesEmptyMatrices() {
+  @Test func takesEmptyMatrices() throws {
     let compute = Compute()
-    let (weight, arena) = (GuardedMatrix(rows: 3, columns: 5), Arena())
+    let (weight, arena) = (try packed(GuardedMatrix(rows: 3, columns: 5)), Arena())
     let (x, out) = (GuardedMatrix(rows: 0, columns: 5), GuardedMatrix(rows: 0, columns: 3))
-    compute.linear(x.view, weight: weight.view, bias: nil, into: out.mutableView)
-    compute.linear(x.view, weight: weight.view, bias: nil, activation: .gelu, into: out.mutableView)
-    compute.linearInDouble(x.view, weight: weight.view, bias: nil, into: out.mutableView, arena: arena)
+    compute.linear(x.view, weight: weight, into: .store(out.mutableView), arena: arena)
+    compute.linear(x.view, weight: weight, activation: .gelu, into: .store(out.mutableView), arena: arena)
+    compute.linear(x.view, weight: weight, into: .add(out.mutableView, layerScale: nil), arena: arena)
     compute.gate(
       GuardedMatrix(rows: 0, columns: 6).view, activation: .silu, into: out.mutableView)
     compute.add(out.view, to: out.mutableView, activation: .relu)
-    compute.linearResidual(
-      x.view, weight: weight.view, bias: nil, layerScale: weight.base, into: out.mutableView, arena: arena)
     compute.layerNorm(out.view, gamma: nil, beta: nil, epsilon: 1e-6, into: out.mutableView)
     compute.rmsNorm(out.view, gamma: nil, epsilon: 1e-6, into: out.mutableView)
     compute.groupNorm(out.view, groups: 3, gamma: nil, beta: nil, epsilon: 1e-6, into: out.mutableView)
@@ -130,47 +115,62 @@ import Testing
   }
 
   /// Without an inner dimension, the product is zero.
-  @Test func takesEmptySums() {
-    let (x, weight) = (GuardedMatrix(rows: 2, columns: 0), GuardedMatrix(rows: 3, columns: 0))
+  @Test(arguments: Precision.allCases)
+  func takesEmptySums(precision: Precision) throws {
+    let x = GuardedMatrix(rows: 2, columns: 0)
+    let weight = try packed(GuardedMatrix(rows: 3, columns: 0), precision)
     let out = GuardedMatrix(rows: 2, columns: 3) { _, _ in .nan }
     let bias = GuardedMatrix([1, 2, 3])
-    Compute().linear(x.view, weight: weight.view, bias: nil, into: out.mutableView)
+    Compute().linear(x.view, weight: weight, into: .store(out.mutableView), arena: Arena())
     #expect(out.values == [0, 0, 0, 0, 0, 0])
-    Compute().linear(x.view, weight: weight.view, bias: bias.base, into: out.mutableView)
-    #expect(out.values == [1, 2, 3, 1, 2, 3])
-    Compute().linearInDouble(
-      x.view, weight: weight.view, bias: bias.base, into: out.mutableView, arena: Arena())
+    Compute().linear(x.view, weight: weight, bias: bias.base, into: .store(out.mutableView), arena: Arena())
     #expect(out.values == [1, 2, 3, 1, 2, 3])
   }
 
-  /// One worker for each core, each with a product of its own: OpenBLAS must keep the callers apart.
-  @Test func concurrentCallersGetTheirOwnResults() {
-    let cases = [(197, 64, 96), (33, 129, 257), (64, 384, 48), (17, 65, 300)].map { Case($0.0, $0.1, $0.2) }
-    let compute = Compute()
-    func multiply(_ data: Case, into out: MutableMatrixView) {
-      compute.linear(data.x.view, weight: data.weight.view, bias: data.bias.base, into: out)
+  /// A row's results have the same bits whatever stands beside it, and however many threads there are.
+  @Test(arguments: Precision.allCases)
+  func resultsDependOnTheirRowAlone(precision: Precision) throws {
+    var random = TestRandom()
+    let (inner, outputs) = (385, 130)
+    let x = random.matrix(199, inner, gap: 2)
+    let weight = try packed(random.matrix(outputs, inner), precision)
+    let bias = random.matrix(1, outputs)
+    func results(_ rows: Range<Int>, threads: Int) -> [Float] {
+      let out = GuardedMatrix(rows: rows.count, columns: outputs)
+      Compute(pool: ThreadPool(threadCount: threads)).linear(
+        x.view[rows, 0..<inner], weight: weight, bias: bias.base, activation: .gelu,
+        into: .store(out.mutableView), arena: Arena())
+      return out.values
     }
-    let alone = cases.map { data in
-      let out = GuardedMatrix(rows: data.x.rows, columns: data.weight.rows)
-      multiply(data, into: out.mutableView)
-      return out
-    }
-    let repetitions = 50
-    let together = (0..<repetitions * cases.count).map { index in
-      GuardedMatrix(rows: alone[index % cases.count].rows, columns: alone[index % cases.count].columns)
-    }
-    let views = together.map(\.mutableView)
-    let inputs = cases.map { ($0.x.view, $0.weight.view, $0.bias.view) }
-    ThreadPool(threadCount: 4).forEach(views.count) { index in
-      let (x, weight, bias) = inputs[index % inputs.count]
-      compute.linear(x, weight: weight, bias: bias.base, into: views[index])
-    }
-    for (index, out) in together.enumerated() {
-      #expect(haveSameBits(out.values, alone[index % cases.count].values), "call \(index)")
+    let all = results(0..<199, threads: 1)
+    for threads in [2, 3, 7] { #expect(haveSameBits(results(0..<199, threads: threads), all)) }
+    for rows in [0..<1, 5..<7, 100..<114, 100..<115, 198..<199, 3..<100] {
+      let expected = Array(all[rows.lowerBound * outputs..<rows.upperBound * outputs])
+      #expect(haveSameBits(results(rows, threads: 1), expected), "rows \(rows)")
     }
   }
 
-  @Test func describesTheLibrary() {
-    #expect(BLAS.description.contains("OpenBLAS"))
+  @Test func blocksOfRowsCoverEachRowOnce() {
+    for threads in [1, 2, 3] {
+      let compute = Compute(pool: ThreadPool(threadCount: threads))
+      for rows in [0, 1, 2, 223, 224, 225, 1000] {
+        let seen = Counts(rows)
+        compute.forEachRowBlock(rows, arenas: Arenas(threads: threads)) { block, _, lane in
+          #expect((0..<threads).contains(lane))
+          for row in block { seen.add(row) }
+        }
+        #expect(seen.values.allSatisfy { $0 == 1 })
+      }
+    }
   }
+}
+
+/// Counts by index, from several threads.
+private final class Counts: Sendable {
+  private let counts: Mutex<[Int]>
+
+  init(_ count: Int) { counts = Mutex([Int](repeating: 0, count: count)) }
+
+  func add(_ index: Int) { counts.withLock { $0[index] += 1 } }
+  var values: [Int] { counts.withLock { $0 } }
 }

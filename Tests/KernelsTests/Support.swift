@@ -124,3 +124,8 @@ func expectClose(
 func haveSameBits(_ a: [Float], _ b: [Float]) -> Bool {
   a.map(\.bitPattern) == b.map(\.bitPattern)
 }
+
+/// Weights packed for the kernels in use.
+func packed(_ weight: GuardedMatrix, _ precision: Precision = .fp32) throws -> PackedMatrix {
+  try PackedMatrix([weight.view], precision: precision, storage: PackedStorage())
+}

@@ -164,6 +164,6 @@ void ckernels_plain_exponentials(float *x, size_t stride, size_t rows, size_t co
         x[i] = e;
     }
     if (element == CKERNELS_BFLOAT16 && columns % 2) halves[columns] = 0;
-    reciprocals[r] = (float)(1 / sum);
+    reciprocals[r] = columns ? (float)(1 / sum) : 0;
   }
 }

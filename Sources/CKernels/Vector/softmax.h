@@ -83,7 +83,7 @@ TARGET static void exponentials(float *x, size_t stride, size_t rows, size_t col
       exponentials_as_halves(x, whole, rest, maximum, scales, &sums);
     else
       exponentials_as_floats(x, whole, rest, maximum, scales, &sums);
-    reciprocals[r] = 1 / v_sum(sums);
+    reciprocals[r] = columns ? 1 / v_sum(sums) : 0;
   }
 }
 

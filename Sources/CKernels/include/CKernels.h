@@ -121,8 +121,8 @@ typedef struct {
   void (*round_to_bfloat16)(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,
                             void *out, size_t out_stride);
 
-  /// x[r, :] = exp(scale * (x[r, :] - max)), reciprocals[r] = 1 / their sum: `softmax` without its last
-  /// product. x [R, D], in place as float32 or as bfloat16 from the start of the row, filled up with 0 to a
+  /// x[r, :] = exp(scale * (x[r, :] - max)), reciprocals[r] = 1 / their sum, 0 without columns: `softmax`
+  /// without its last product. x [R, D], in place as float32 or as bfloat16 from the start of the row, filled up with 0 to a
   /// multiple of 4 bytes.
   void (*exponentials)(float *x, size_t stride, size_t rows, size_t columns, float scale,
                        ckernels_element element, float *reciprocals);

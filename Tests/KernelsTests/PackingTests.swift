@@ -1,0 +1,245 @@
+import CKernels
+import Foundation
+import Kernels
+import Testing
+
+@Suite struct PackingTests {
+  /// Where an element of w [O, K] stands in the panels, in elements.
+  private func place(_ layout: ckernels_panel_layout, inner: Int, output: Int, k: Int) -> Int {
+    let groups = (inner + layout.group - 1) / layout.group
+    let (panel, column) = output.quotientAndRemainder(dividingBy: layout.width)
+    return ((panel * groups + k / layout.group) * layout.width + column) * layout.group + k % layout.group
+  }
+
+  private func kernels(_ variant: KernelVariant) throws -> [ckernels_product_kernel] {
+    let products = try operations(variant).products
+    return [products.0, products.1, products.2]
+  }
+
+  @Test(arguments: KernelVariant.available)
+  func panelsHoldEachElementOnceAndZeros(variant: KernelVariant) throws {
+    for kernel in try kernels(variant) {
+      let layout = kernel.layout
+      for (outputs, inner) in [(1, 1), (7, 3), (8, 16), (33, 17), (32, 64), (70, 33), (16, 5)] {
+        let panels = (outputs + layout.width - 1) / layout.width
+        let count = panels * ckernels_panel_bytes(layout, inner) / layout.element_bytes
+        // Integers of 8 bits, exact in each type, none of them 0.
+        func value(_ output: Int, _ k: Int) -> Int { (output * 31 + k * 7) % 100 + 1 }
+        let rows = GuardedMatrix(rows: outputs, columns: inner, gap: 1) { Float(value($0, $1)) }
+        let columns = GuardedMatrix(rows: inner, columns: outputs, gap: 3) { Float(value($1, $0)) }
+        var expected = [Int](repeating: 0, count: count)
+        for output in 0..<outputs {
+          for k in 0..<inner { expected[place(layout, inner: inner, output: output, k: k)] = value(output, k) }
+        }
+        func check<T>(_ type: T.Type, _ fill: (UnsafeMutableRawPointer) -> Void, _ read: (T) -> Int) {
+          let memory = UnsafeMutableRawPointer.allocate(byteCount: count * layout.element_bytes + 64, alignment: 64)
+          defer { memory.deallocate() }
+          memory.initializeMemory(as: UInt8.self, repeating: 0xee, count: count * layout.element_bytes + 64)
+          fill(memory)
+          let found = memory.bindMemory(to: type, capacity: count)
+          #expect((0..<count).allSatisfy { read(found[$0]) == expected[$0] }, "[\(outputs), \(inner)]")
+          let end = count * layout.element_bytes
+          #expect((end..<end + 64).allSatisfy { memory.load(fromByteOffset: $0, as: UInt8.self) == 0xee })
+        }
+        func half(_ value: UInt16) -> Int { Int(Float(bitPattern: UInt32(value) << 16)) }
+        switch layout.element_bytes {
+        case 4:
+          check(Float.self, { ckernels_pack_rows(layout, rows.base, rows.stride, outputs, inner, $0) }) { Int($0) }
+          check(Float.self, { ckernels_pack_columns(layout, columns.base, columns.stride, outputs, inner, $0) }) {
+            Int($0)
+          }
+        case 2:
+          let halves = (0..<outputs).flatMap { output in
+            (0..<inner).map { UInt16(Float(value(output, $0)).bitPattern >> 16) }
+          }
+          let turned = (0..<inner).flatMap { k in
+            (0..<outputs).map { UInt16(Float(value($0, k)).bitPattern >> 16) }
+          }
+          check(UInt16.self, { ckernels_pack_rows(layout, rows.base, rows.stride, outputs, inner, $0) }, half)
+          check(UInt16.self, { ckernels_pack_rows_bfloat16(layout, halves, inner, outputs, inner, $0) }, half)
+          check(
+            UInt16.self, { ckernels_pack_columns(layout, columns.base, columns.stride, outputs, inner, $0) }, half)
+          check(UInt16.self, { ckernels_pack_columns_bfloat16(layout, turned, outputs, outputs, inner, $0) }, half)
+        default:
+          let levels = (0..<outputs).flatMap { output in (0..<inner).map { Int8(value(output, $0)) } }
+          var sums = [Int32](repeating: 0, count: outputs)
+          check(Int8.self, { ckernels_pack_rows_int8(layout, levels, inner, outputs, inner, $0, &sums) }) { Int($0) }
+          for output in 0..<outputs {
+            #expect(Int(sums[output]) == (0..<inner).reduce(0) { $0 + value(output, $1) })
+          }
+        }
+      }
+    }
+  }
+
+  /// Parts that end amid a panel make the same results as one matrix.
+  @Test(arguments: Precision.allCases)
+  func partsMakeOneMatrix(precision: Precision) throws {
+    var random = TestRandom()
+    let (whole, x) = (random.matrix(75, 40), random.matrix(9, 40))
+    let parts = [0..<20, 20..<23, 23..<75].map { whole.view[$0, 0..<40] }
+    func results(_ parts: [MatrixView], threads: Int) throws -> [Float] {
+      let packed = try PackedMatrix(
+        parts, precision: precision, storage: PackedStorage(), pool: ThreadPool(threadCount: threads))
+      #expect(packed.outputs == 75 && packed.inner == 40 && packed.precision == precision)
+      let out = GuardedMatrix(rows: 9, columns: 75)
+      Compute().linear(x.view, weight: packed, into: .store(out.mutableView), arena: Arena())
+      return out.values
+    }
+    let expected = try results([whole.view], threads: 1)
+    #expect(haveSameBits(try results(parts, threads: 1), expected))
+    #expect(haveSameBits(try results(parts, threads: 3), expected))
+  }
+
+  @Test(arguments: Precision.allCases, [Float.nan, .infinity, -.infinity])
+  func refusesNonFinite(precision: Precision, value: Float) {
+    var random = TestRandom()
+    let parts = (0..<3).map { _ in random.matrix(37, 21, gap: 2) }
+    parts[1].base[30 * parts[1].stride + 20] = value
+    #expect(throws: PackingError.nonFinite(part: 1)) {
+      try PackedMatrix(parts.map(\.view), precision: precision, storage: PackedStorage())
+    }
+  }
+
+  @Test func sumsThatNoInt32HoldsAreComputedInFloat32() throws {
+    let width = Int(ckernels_int8_largest_inner)
+    let storage = PackedStorage()
+    let zeros = GuardedMatrix(rows: 1, columns: width + 1)
+    #expect(try PackedMatrix([zeros.view], precision: .int8, storage: storage).precision == .fp32)
+    let fits = zeros.view[0..<1, 0..<width]
+    #expect(try PackedMatrix([fits], precision: .int8, storage: storage).precision == .int8)
+  }
+
+  @Test func storageGrowsByWhatIsPacked() throws {
+    let storage = PackedStorage()
+    var bytes = 0
+    for _ in 0..<40 {
+      let matrix = try PackedMatrix(
+        [GuardedMatrix(rows: 64, columns: 1000).view], precision: .fp32, storage: storage)
+      bytes += matrix.byteCount
+    }
+    #expect(storage.byteCount >= bytes && storage.byteCount < bytes + 64 * 40)
+    #expect(PackedMatrix(describing: 3, inner: 4, precision: .fp32).outputs == 3)
+  }
+
+  @Test(arguments: KernelVariant.available)
+  func roundsToBFloat16(variant: KernelVariant) throws {
+    let operations = try operations(variant)
+    // Ties to even, both ways; the largest; NaN; signed zeros.
+    let cases: [(UInt32, UInt16)] = [
+      (0x3f80_8000, 0x3f80), (0x3f81_8000, 0x3f82), (0x3f80_8001, 0x3f81), (0x3f80_7fff, 0x3f80),
+      (0x7f7f_ffff, 0x7f80), (0x7f80_0000, 0x7f80), (0xff80_0000, 0xff80), (0x8000_0000, 0x8000),
+    ]
+    for columns in lengths {
+      let x = GuardedMatrix(rows: 3, columns: columns, gap: 1) { Float(bitPattern: cases[($0 + $1) % cases.count].0) }
+      let stride = (2 * columns + 3) / 4 * 4 + 4
+      var out = [UInt8](repeating: 0xee, count: 3 * stride)
+      operations.round_to_bfloat16(x.base, x.stride, 3, columns, CKERNELS_BFLOAT16, &out, stride)
+      for row in 0..<3 {
+        for column in 0..<columns {
+          let place = row * stride + 2 * column
+          #expect(UInt16(out[place]) | UInt16(out[place + 1]) << 8 == cases[(row + column) % cases.count].1)
+        }
+        if columns % 2 == 1 { #expect(out[row * stride + 2 * columns] == 0) }
+        #expect(out[row * stride + stride - 1] == 0xee)
+      }
+      var wide = [Float](repeating: 0, count: columns)
+      operations.round_to_bfloat16(x.base, x.stride, 1, columns, CKERNELS_ROUNDED_FLOAT32, &wide, 4 * columns)
+      for column in 0..<columns {
+        #expect(wide[column].bitPattern == UInt32(cases[column % cases.count].1) << 16)
+      }
+    }
+  }
+
+  /// Exponentials times the reciprocal of their sum are the softmax.
+  @Test(arguments: KernelVariant.available)
+  func exponentialsAreASoftmax(variant: KernelVariant) throws {
+    let operations = try operations(variant)
+    var random = TestRandom()
+    for columns in lengths {
+      let x = random.matrix(4, columns, gap: 2, in: -20...20)
+      if columns > 2 { x.base[x.stride + 1] = -.infinity }
+      let scale: Float = 0.7
+      let expected = (0..<4).map { row -> [Double] in
+        let values = x.view.row(row).map { Double($0) }
+        let terms = values.map { exp(Double(scale) * ($0 - (values.max() ?? 0))) }
+        let sum = terms.reduce(0, +)
+        return terms.map { $0 / sum }
+      }
+      for element in [CKERNELS_FLOAT32, CKERNELS_BFLOAT16] {
+        let y = GuardedMatrix(rows: 4, columns: columns, gap: 2) { x[$0, $1] }
+        var reciprocals = [Float](repeating: 0, count: 4)
+        operations.exponentials(y.base, y.stride, 4, columns, scale, element, &reciprocals)
+        #expect(y.isIntact || columns % 2 == 1 && element == CKERNELS_BFLOAT16)
+        for row in 0..<4 {
+          let start = UnsafeRawPointer(y.base + row * y.stride)
+          for column in 0..<columns {
+            let value =
+              element == CKERNELS_FLOAT32
+              ? y[row, column]
+              : Float(
+                bitPattern: UInt32(start.load(fromByteOffset: 2 * column, as: UInt16.self)) << 16)
+            // float32: an exponent of up to 28 rounded, and a sum; bfloat16: 8 bits and a part in 10,000.
+            let limit = element == CKERNELS_FLOAT32 ? 40 * floatEpsilon : 0x1p-8 + 4e-4
+            let wanted = expected[row][column]
+            #expect(abs(Double(value * reciprocals[row]) - wanted) <= wanted * limit + 1e-38)
+          }
+        }
+      }
+      for value in [Float.nan, .infinity] {
+        let y = GuardedMatrix(rows: 1, columns: columns) { _, column in column == columns - 1 ? value : 1 }
+        var reciprocal: Float = 0
+        operations.exponentials(y.base, y.stride, 1, columns, 1, CKERNELS_FLOAT32, &reciprocal)
+        #expect(reciprocal.isNaN)
+      }
+    }
+  }
+
+  /// exp is right to 2 units in the last place over its whole range.
+  @Test(arguments: KernelVariant.available)
+  func exponentialIsAccurate(variant: KernelVariant) throws {
+    let operations = try operations(variant)
+    let count = 40_000
+    let x = GuardedMatrix(rows: 1, columns: count) { _, column in -Float(column) * 87.3 / Float(count) }
+    let arguments = x.values
+    var reciprocal: Float = 0
+    operations.exponentials(x.base, x.stride, 1, count, 1, CKERNELS_FLOAT32, &reciprocal)
+    expectClose(x.values, arguments.map { exp(Double($0)) }) { exp(Double(arguments[$0])) * 2 * floatEpsilon }
+  }
+
+  @Test(arguments: [Precision.fp32, .bf16])
+  func multipliesWhatWasNotPacked(precision: Precision) {
+    var random = TestRandom()
+    let arena = Arena()
+    for (rows, inner, outputs) in [(1, 1, 1), (15, 33, 40), (37, 300, 21), (64, 7, 64)] {
+      let (a, b) = (random.matrix(rows, inner, gap: 1), random.matrix(inner, outputs, gap: 2))
+      let turnedA = GuardedMatrix(rows: inner, columns: rows, gap: 3) { a[$1, $0] }
+      let turnedB = GuardedMatrix(rows: outputs, columns: inner) { b[$1, $0] }
+      let bias = random.matrix(1, outputs)
+      let lefts: [ProductFactor] = [.asIs(a.view), .transposed(turnedA.view)]
+      let rights: [ProductFactor] = [.asIs(b.view), .transposed(turnedB.view)]
+      var expected: [Double] = []
+      var limits: [Double] = []
+      for row in 0..<rows {
+        for output in 0..<outputs {
+          let terms = (0..<inner).map { Double(a[row, $0]) * Double(b[$0, output]) }
+          let magnitude = terms.reduce(0) { $0 + abs($1) } + 1
+          expected.append(terms.reduce(Double(bias[0, output]), +))
+          let rounding = precision == .fp32 ? 0 : magnitude * 2.1 * 0x1p-9
+          limits.append(rounding + LinearTests.productLimit(inner, magnitude: magnitude))
+        }
+      }
+      for left in lefts {
+        for right in rights {
+          let out = GuardedMatrix(rows: rows, columns: outputs, gap: 1) { _, _ in .nan }
+          Compute.multiply(left, right, precision: precision, bias: bias.base, into: out.mutableView, arena: arena)
+          expectClose(out.values, expected) { limits[$0] }
+          Compute.multiply(
+            left, right, precision: precision, bias: bias.base, adds: true, into: out.mutableView, arena: arena)
+          expectClose(out.values, expected.map { 2 * $0 }) { 3 * limits[$0] }
+          #expect(out.isIntact)
+        }
+      }
+    }
+  }
+}

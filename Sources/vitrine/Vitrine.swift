@@ -15,7 +15,9 @@ struct Vitrine: ParsableCommand {
       failed; 64 wrong usage; 130 interrupted.
       """,
     version: "0.1.0",
-    subcommands: [Classify.self, Embed.self, Evaluate.self, Preprocess.self, Inspect.self, Convert.self, Bench.self])
+    subcommands: [
+      Classify.self, Embed.self, Evaluate.self, Preprocess.self, Inspect.self, Convert.self, Bench.self,
+    ])
 
   static func main() {
     StandardStreams.fill()

@@ -155,7 +155,7 @@ import Testing
       do {
         let archive = try TarArchive(path)
         for elements in try archive.contents(of: archive.members) { _ = bytes(elements).reduce(0, ^) }
-      } catch is CheckpointError {
+      } catch {
         refused += 1
       }
     }
@@ -235,7 +235,7 @@ import Testing
           _ = dictionary.array(key)?.bytes.withUnsafeBytes { $0.reduce(0, ^) }
           _ = (dictionary.integers(key), dictionary.texts(key))
         }
-      } catch is CheckpointError {
+      } catch {
         refused += 1
       }
     }

@@ -5,7 +5,8 @@ import Testing
 
 @Suite struct CommandTests {
   /// The help texts, whole: `scripts/help` writes these files anew after a wanted change.
-  @Test(arguments: ["", "classify", "embed", "evaluate", "preprocess", "inspect", "convert", "bench"]) func help(
+  @Test(arguments: ["", "classify", "embed", "evaluate", "preprocess", "inspect", "convert", "bench"])
+  func help(
     _ command: String
   )
     throws

@@ -162,8 +162,8 @@ struct ProductTrial {
       let trial = try ProductTrial(variant, precision, x, weight)
       let sums = trial.results()
       for (activation, reference) in kinds {
-        // GELU on numbers of 8 bits is within 2e-5 (see `rough_gelu_lanes`).
-        let rough = activation == CKERNELS_GELU && precision != .fp32 ? 2.5e-5 : 0
+        // GELU on numbers of 8 bits is within 5e-5 (see `rough_gelu_lanes`).
+        let rough = activation == CKERNELS_GELU && precision != .fp32 ? 5e-5 : 0
         for hasBias in [true, false] {
           for hasGamma in [true, false] {
             let values = sums.indices.map { index -> Double in

@@ -50,7 +50,7 @@ INLINE vfloat gelu_lanes(vfloat x) {
   return v_where_below(a, 1, gelu_centre(x, square), gelu_tails(x, a, square));
 }
 
-/// Within 2e-5 of gelu(x), for results that are rounded to 8 bits or so anyway: x (1/2 + x R(x^2)), R of degree 8, and 0 below
+/// Within 5e-5 of gelu(x), for results that are rounded to 8 bits or so anyway: x (1/2 + x R(x^2)), R of degree 8 (2e-5), and 0 below
 /// -4.25, where gelu(x) is -4.5e-5 and rises.
 INLINE vfloat rough_gelu_lanes(vfloat x) {
   const vfloat y = v_min(v_set(4.25f), v_max(v_set(-4.25f), x));

@@ -39,7 +39,7 @@ import Testing
     let operations = try operations(variant)
     var random = TestRandom()
     for columns in lengths {
-      for (low, high) in [(-1, 1), (0, 1), (-1, 0), (-0.17, 8), (1e-30, 2e-30), (-1e38, 3e38), (3, 4)] as [(Float, Float)] {
+      for (low, high) in [(-1, 1), (0, 1), (-1, 0), (-0.17, 8), (1e-30, 2e-30), (-1e38, 2e38), (3, 4)] as [(Float, Float)] {
         let x = random.matrix(5, columns, gap: 1, in: low...high)
         x.base[0] = 0
         for element in [CKERNELS_UINT8, CKERNELS_UINT16] {
@@ -111,7 +111,9 @@ import Testing
         let found = results[row * values.count + output]
         // Rows and channels below the normal floats may lose themselves, products above the largest overflow.
         guard abs(exact) < 3e38 else { continue }
-        #expect(abs(Double(found) - exact) <= abs(exact) * 0.01 + 1e-35, "\(values[row]) x \(values[output])")
+        // A row below 2^-112 counts as zero.
+        let lost = 0x1p-112 * 10 * abs(Double(values[output]))
+        #expect(abs(Double(found) - exact) <= abs(exact) * 0.01 + lost + 1e-35, "\(values[row]) x \(values[output])")
       }
     }
   }

@@ -9,6 +9,8 @@ const ckernels_training_operations *ckernels_training_operations_of(ckernels_var
     case CKERNELS_AVX2:
       return &ckernels_avx2_training_operations;
     case CKERNELS_AVX512:
+    case CKERNELS_AVX512_VNNI:
+    case CKERNELS_AVX512_BF16:
       return &ckernels_avx512_training_operations;
 #endif
     case CKERNELS_PLAIN:

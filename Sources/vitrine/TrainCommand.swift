@@ -40,6 +40,9 @@ struct Train: ParsableCommand {
   @Flag(name: .long, help: "Compute activations again in the backward pass: less memory, a third more work.")
   var recompute = false
 
+  @Option(name: .long, help: "Arithmetic of the layers' products: fp32, or bf16 with weights in fp32.")
+  var precision: TrainingConfiguration.TrainingPrecision?
+
   @Option(name: .long, help: ArgumentHelp("Unreadable images to put up with.", valueName: "N"))
   var maxBadImages: Int?
 
@@ -119,6 +122,7 @@ struct Train: ParsableCommand {
   ) throws -> (TrainingConfiguration, path: FilePath, model: FilePath?) {
     var changes = set
     if let freeze { changes.append("freeze=\"\(freeze.rawValue)\"") }
+    if let precision { changes.append("precision=\"\(precision.rawValue)\"") }
     if recompute { changes.append("recompute=true") }
     if let maxBadImages { changes.append("data.max_bad_images=\(maxBadImages)") }
     let record = resume ? try RunRecord(reading: folder.configuration) : nil
@@ -131,3 +135,4 @@ struct Train: ParsableCommand {
 }
 
 extension TrainingConfiguration.Freeze: ExpressibleByArgument {}
+extension TrainingConfiguration.TrainingPrecision: ExpressibleByArgument {}

@@ -30,10 +30,17 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   public var freeze: Freeze?
   /// Whether activations are computed again in the backward pass: less memory, a third more work.
   public var recompute = false
+  /// Of the layers' products: with bf16 both sides are rounded to bfloat16; all else stays in float32.
+  public var precision = TrainingPrecision.fp32
   /// Steps between two lines of metrics; 0 for lines of epochs alone.
   public var logEvery = 50
   /// Epochs between two evaluations.
   public var evaluateEvery = 1
+
+  public enum TrainingPrecision: String, Codable, Sendable, CaseIterable {
+    case fp32
+    case bf16
+  }
 
   public enum Freeze: String, Codable, Sendable, CaseIterable {
     case backbone
@@ -85,7 +92,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
 
   enum CodingKeys: String, CodingKey {
     case version, model, preprocessing, augmentation, mixing, data, epochs, accumulation, seed, optimizer
-    case schedule, dropout, freeze, recompute
+    case schedule, dropout, freeze, recompute, precision
     case labelSmoothing = "label_smoothing"
     case batchSize = "batch_size"
     case logEvery = "log_every"

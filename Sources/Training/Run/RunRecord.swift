@@ -54,6 +54,7 @@ extension TrainerSettings {
     logEvery = configuration.logEvery
     evaluateEvery = configuration.evaluateEvery
     recomputes = configuration.recompute
+    precision = configuration.precision == .bf16 ? .bf16 : .fp32
     headOnly = configuration.freeze == .backbone
   }
 }

@@ -20,7 +20,7 @@ extension ShardPass {
           let probabilities = probabilities(qkv)
           dropout?.apply(
             rates.attention, .attention(block: block, head: head), sample: sample, to: probabilities)
-          Products.multiply(probabilities.view, qkv.values, into: output)
+          products.multiply(probabilities.view, qkv.values, into: output)
         }
       }
     }
@@ -70,27 +70,27 @@ extension ShardPass {
     arena.scope {
       let p = probabilities(qkv)
       let dp = arena.matrix(rows: p.rows, columns: p.columns)
-      Products.multiplyTransposed(dOutput, qkv.values, into: dp)
+      products.multiplyTransposed(dOutput, qkv.values, into: dp)
       if rates.attention > 0, let dropout {
         let site = Dropout.Site.attention(block: block, head: head)
         dropout.apply(rates.attention, site, sample: sample, to: dp)
         let dropped = arena.matrix(rows: p.rows, columns: p.columns)
         dropped.copy(from: p.view)
         dropout.apply(rates.attention, site, sample: sample, to: dropped)
-        Products.multiplyTransposing(dropped.view, dOutput, into: target.mutableValues)
+        products.multiplyTransposing(dropped.view, dOutput, into: target.mutableValues)
       } else {
-        Products.multiplyTransposing(p.view, dOutput, into: target.mutableValues)
+        products.multiplyTransposing(p.view, dOutput, into: target.mutableValues)
       }
       Backward.softmax(p.view, dp, scale: qkv.scale)
-      Products.multiply(dp.view, qkv.keys, into: target.mutableQueries)
-      Products.multiplyTransposing(dp.view, qkv.queries, into: target.mutableKeys)
+      products.multiply(dp.view, qkv.keys, into: target.mutableQueries)
+      products.multiplyTransposing(dp.view, qkv.queries, into: target.mutableKeys)
     }
   }
 
   /// softmax(scale · q · kᵀ), [N, N]
   private func probabilities(_ qkv: HeadRows) -> MutableMatrixView {
     let scores = arena.matrix(rows: qkv.rows.count, columns: qkv.rows.count)
-    Products.multiplyTransposed(qkv.queries, qkv.keys, into: scores)
+    products.multiplyTransposed(qkv.queries, qkv.keys, into: scores)
     Elementwise.softmax(scores, scale: qkv.scale)
     return scores
   }

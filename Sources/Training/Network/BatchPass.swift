@@ -36,10 +36,11 @@ public final class BatchPass {
   /// - Parameters:
   ///   - recomputes: whether activations are computed again in the backward pass, to save memory.
   ///   - headOnly: whether the heads alone are trained.
+  ///   - precision: of the layers' products, fp32 or bf16.
   ///   - seed: of the dropouts.
   public init(
     _ store: ParameterStore, threads: Int, rates: DropoutRates = DropoutRates(), recomputes: Bool = false,
-    headOnly: Bool = false, seed: UInt64 = 0
+    headOnly: Bool = false, precision: Precision = .fp32, seed: UInt64 = 0
   ) {
     self.store = store
     self.rates = rates
@@ -48,7 +49,8 @@ public final class BatchPass {
     self.pool = pool
     lanes = Lanes(
       passes: (0..<pool.threadCount).map { _ in
-        ShardPass(store.layout, rates: rates, recomputes: recomputes, extent: headOnly ? .head : .all)
+        ShardPass(store.layout, rates: rates, recomputes: recomputes, extent: headOnly ? .head : .all,
+          precision: precision)
       })
   }
 

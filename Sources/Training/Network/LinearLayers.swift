@@ -4,7 +4,7 @@ import Kernels
 extension ShardPass {
   /// out [R, O] = x [R, K] · weightᵀ + bias
   func linear(_ x: MatrixView, _ layer: ModelSlots.Linear, into out: MutableMatrixView) {
-    Products.linear(x, weight: values[layer.weight], bias: layer.bias.map { values[$0] }, into: out)
+    products.linear(x, weight: values[layer.weight], bias: layer.bias.map { values[$0] }, into: out)
   }
 
   /// Adds the gradients of weight and bias.
@@ -12,7 +12,7 @@ extension ShardPass {
   ///   - x: the layer's input [R, K].
   ///   - dy: gradient of its output [R, O].
   func linearBackward(_ x: MatrixView, _ layer: ModelSlots.Linear, _ dy: MatrixView) {
-    Products.addWeightGradient(dy, x, to: gradients.mutable(layer.weight))
+    products.addWeightGradient(dy, x, to: gradients.mutable(layer.weight))
     if let bias = gradients.pointer(layer.bias) { Backward.addColumnSums(dy, to: bias) }
   }
 
@@ -21,6 +21,6 @@ extension ShardPass {
     _ x: MatrixView, _ layer: ModelSlots.Linear, _ dy: MatrixView, into dx: MutableMatrixView
   ) {
     linearBackward(x, layer, dy)
-    Products.inputGradient(dy, weight: values[layer.weight], into: dx)
+    products.inputGradient(dy, weight: values[layer.weight], into: dx)
   }
 }

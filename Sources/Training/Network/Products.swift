@@ -1,37 +1,41 @@
 import Kernels
 
 /// The matrix products of training, on the caller's thread. All of them go through here.
-enum Products {
+///
+/// With bf16 the layers' products have both sides rounded to bfloat16 and sums in float32; weights, gradients and what is kept for the
+/// backward pass stay in float32. Attention's own products, a few percent of the work, are always in float32.
+struct Products {
+  let precision: Precision
+  let arena: Arena
+
   /// out [R, O] = x [R, K] · weightᵀ + bias, with weight [O, K] and bias [O] or nil.
-  static func linear(_ x: MatrixView, weight: MatrixView, bias: MatrixView?, into out: MutableMatrixView) {
-    if let bias {
-      for row in 0..<out.rows { out.row(row).baseAddress?.update(from: bias.base, count: out.columns) }
-    }
-    BLAS.multiply(x, weight, .transposed, addend: bias == nil ? 0 : 1, into: out)
+  func linear(_ x: MatrixView, weight: MatrixView, bias: MatrixView?, into out: MutableMatrixView) {
+    Compute.multiply(
+      .asIs(x), .transposed(weight), precision: precision, bias: bias?.base, into: out, arena: arena)
   }
 
   /// dx [R, K] = dy [R, O] · weight [O, K].
-  static func inputGradient(_ dy: MatrixView, weight: MatrixView, into dx: MutableMatrixView) {
-    BLAS.multiply(dy, weight, .asIs, into: dx)
+  func inputGradient(_ dy: MatrixView, weight: MatrixView, into dx: MutableMatrixView) {
+    Compute.multiply(.asIs(dy), .asIs(weight), precision: precision, into: dx, arena: arena)
   }
 
   /// gradient [O, K] += dyᵀ · x, with dy [R, O] and x [R, K].
-  static func addWeightGradient(_ dy: MatrixView, _ x: MatrixView, to gradient: MutableMatrixView) {
-    BLAS.multiplyTransposing(dy, x, addend: 1, into: gradient)
+  func addWeightGradient(_ dy: MatrixView, _ x: MatrixView, to gradient: MutableMatrixView) {
+    Compute.multiply(.transposed(dy), .asIs(x), precision: precision, adds: true, into: gradient, arena: arena)
   }
 
   /// out [R, O] = a [R, K] · bᵀ, with b [O, K]: scores, and the gradient of probabilities.
-  static func multiplyTransposed(_ a: MatrixView, _ b: MatrixView, into out: MutableMatrixView) {
-    BLAS.multiply(a, b, .transposed, into: out)
+  func multiplyTransposed(_ a: MatrixView, _ b: MatrixView, into out: MutableMatrixView) {
+    Compute.multiply(.asIs(a), .transposed(b), into: out, arena: arena)
   }
 
   /// out [R, O] = a [R, K] · b [K, O].
-  static func multiply(_ a: MatrixView, _ b: MatrixView, into out: MutableMatrixView) {
-    BLAS.multiply(a, b, .asIs, into: out)
+  func multiply(_ a: MatrixView, _ b: MatrixView, into out: MutableMatrixView) {
+    Compute.multiply(.asIs(a), .asIs(b), into: out, arena: arena)
   }
 
   /// out [K, O] = aᵀ · b, with a [R, K] and b [R, O].
-  static func multiplyTransposing(_ a: MatrixView, _ b: MatrixView, into out: MutableMatrixView) {
-    BLAS.multiplyTransposing(a, b, into: out)
+  func multiplyTransposing(_ a: MatrixView, _ b: MatrixView, into out: MutableMatrixView) {
+    Compute.multiply(.transposed(a), .asIs(b), into: out, arena: arena)
   }
 }

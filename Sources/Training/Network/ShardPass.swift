@@ -19,6 +19,7 @@ final class ShardPass {
   let activation: Activation
   let compute = Compute()
   let arena = Arena()
+  let products: Products
   private let gradientBuffer: FloatBuffer
   /// Whether the backward pass computes each block's activations again, from the tokens in front of it.
   private let recomputes: Bool
@@ -31,12 +32,13 @@ final class ShardPass {
   /// nil where nothing is dropped.
   private(set) var dropout: Dropout?
 
-  init(_ layout: ParameterLayout, rates: DropoutRates, recomputes: Bool, extent: Extent) {
+  init(_ layout: ParameterLayout, rates: DropoutRates, recomputes: Bool, extent: Extent, precision: Precision) {
     slots = layout.slots
     configuration = layout.architecture.configuration
     self.rates = rates
     self.recomputes = recomputes
     self.extent = extent
+    products = Products(precision: precision, arena: arena)
     activation = configuration.activation.function
     gradientBuffer = FloatBuffer(count: layout.bufferCount)
     values = ParameterValues(base: gradientBuffer.base)

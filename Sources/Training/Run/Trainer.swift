@@ -42,7 +42,7 @@ public final class Trainer {
     self.identity = identity.text
     pass = BatchPass(
       store, threads: settings.threads, rates: settings.dropout, recomputes: settings.recomputes,
-      headOnly: settings.headOnly, seed: settings.seed)
+      headOnly: settings.headOnly, precision: settings.precision, seed: settings.seed)
     optimizer = Optimizer(settings.optimizer, threads: settings.threads, headOnly: settings.headOnly)
     guard stepsPerEpoch > 0 else {
       throw .data(

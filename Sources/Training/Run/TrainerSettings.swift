@@ -1,3 +1,5 @@
+import Kernels
+
 /// How a training goes, beside model and data.
 public struct TrainerSettings: Sendable, Equatable {
   public var epochs = 100
@@ -20,6 +22,8 @@ public struct TrainerSettings: Sendable, Equatable {
   /// Whether the heads alone are trained.
   public var headOnly = false
   public var threads = 1
+  /// Of the layers' products.
+  public var precision = Precision.fp32
   public var writesTensorBoard = false
 
   public init() {}

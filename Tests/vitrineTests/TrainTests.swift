@@ -1,0 +1,58 @@
+import Foundation
+import SystemPackage
+import TestSupport
+import Testing
+
+/// `vitrine train` as a process.
+@Suite(.serialized) struct TrainTests {
+  /// Thirty images of ten classes.
+  static let data = Fixtures.project.appending("samples/cifar10")
+
+  static func arguments(_ run: FilePath, _ more: [String] = []) -> [String] {
+    [
+      "--config", Fixtures.project.appending("samples/configs/cifar10-small.json").string, "--data",
+      data.string, "--output", run.string, "--quiet", "--threads", "2",
+    ] + [
+      "epochs=3", "batch_size=6", "data.validation=0.34", "schedule.warm_up_epochs=1", "log_every=1",
+      "model.model_args.embed_dim=24", "model.model_args.depth=2",
+    ].flatMap { ["--set", $0] } + more
+  }
+
+  /// Killed at ten moments, gone on with each time: the same weights.
+  @Test func killedRunsGoOnToTheSameWeights() throws {
+    let folder = try TemporaryFolder()
+    let whole = folder.path.appending("whole")
+    let reference = try Command.run("train", Self.arguments(whole))
+    #expect(reference.status == 0, "\(reference.errors)")
+    let weights = "last/model.safetensors"
+    for moment in 1...10 {
+      let run = folder.path.appending("killed-\(moment)")
+      let process = Process()
+      process.executableURL = Command.executable
+      process.arguments = ["train"] + Self.arguments(run)
+      process.standardError = FileHandle.nullDevice
+      try process.run()
+      usleep(UInt32(moment) * 23_000)
+      kill(process.processIdentifier, SIGKILL)
+      process.waitUntilExit()
+      // Before the first state there is nothing to go on with.
+      let begun = FileManager.default.fileExists(atPath: run.appending("last/state.safetensors").string)
+      if !begun { try? FileManager.default.removeItem(atPath: run.string) }
+      let resumed = try Command.run(
+        "train",
+        begun
+          ? ["--resume", "--data", Self.data.string, "--output", run.string, "--quiet"] : Self.arguments(run))
+      #expect(resumed.status == 0, "\(moment): \(resumed.errors)")
+      #expect(
+        FileManager.default.contentsEqual(
+          atPath: run.appending(weights).string, andPath: whole.appending(weights).string), "\(moment)")
+    }
+  }
+
+  @Test func aRunIsNotOverwritten() throws {
+    let folder = try TemporaryFolder()
+    try folder.write(Array("{}".utf8), to: "config.json")
+    let result = try Command.run("train", Self.arguments(folder.path))
+    #expect(result.status == 1 && result.errors.contains("there is a run already"))
+  }
+}

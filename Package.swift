@@ -28,13 +28,10 @@ let package = Package(
     .systemLibrary(
       name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
     .systemLibrary(
-      name: "COpenBLAS", pkgConfig: "openblas",
-      providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
-    .systemLibrary(
       name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
 
     // Swift: from the kernels up to the command line.
-    .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS"]),
+    .target(name: "Kernels", dependencies: ["CKernels"]),
     .target(
       name: "Images",
       dependencies: ["CCodecs", .product(name: "SystemPackage", package: "swift-system")]),
@@ -73,13 +70,6 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ]),
 
-    // A tool for those who write kernels: swift run -c release kernel-bench
-    .executableTarget(
-      name: "kernel-bench",
-      dependencies: [
-        "COpenBLAS", "Kernels", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
-
     // One test target per source target; Tests/Fixtures holds what scripts/reference made.
     .target(
       name: "TestSupport",
@@ -96,6 +86,20 @@ let package = Package(
     .testTarget(name: "vitrineTests", dependencies: ["vitrine", "TestSupport"]),
   ]
 )
+
+// scripts/kernel-bench sets this: it times the kernels against OpenBLAS, which nothing else needs.
+if Context.environment["VITRINE_KERNEL_BENCH"] != nil {
+  package.targets += [
+    .systemLibrary(
+      name: "COpenBLAS", pkgConfig: "openblas",
+      providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
+    .executableTarget(
+      name: "kernel-bench",
+      dependencies: [
+        "COpenBLAS", "Kernels", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+  ]
+}
 
 // scripts/fuzz sets this, and builds with the fuzzer's instrumentation into a folder of its own.
 if Context.environment["VITRINE_FUZZ"] != nil {

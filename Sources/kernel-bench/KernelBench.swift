@@ -69,7 +69,7 @@ struct KernelBench: ParsableCommand {
     let how =
       threads == 1 ? "1 thread" : "\(threads) threads, \(together ? "together" : "one operation on each")"
     print("kernels \(KernelVariant.active.rawValue), \(how), median of \(rounds) turns of \(milliseconds) ms")
-    print("OpenBLAS: \(BLAS.description)\n")
+    print("OpenBLAS: \(LinearCases.openBLASDescription)\n")
     let contest = Contest(
       setting: setting, rounds: rounds, duration: .milliseconds(milliseconds), peaks: peaks)
     for each in cases { print(try contest.line(each)) }

@@ -26,6 +26,14 @@ enum LinearCases {
   }
 
   /// The yardstick: weights as they lie in a file.
+  /// Version and build options of the library, and the processor that it chose its kernels for.
+  static var openBLASDescription: String {
+    func text(_ characters: UnsafeMutablePointer<CChar>?) -> String {
+      characters.map { String(cString: $0).split(separator: " ").joined(separator: " ") } ?? "unknown"
+    }
+    return "\(text(openblas_get_config())), kernels for \(text(openblas_get_corename()))"
+  }
+
   private static func openBLAS(_ rows: Int, _ inner: Int, _ outputs: Int, _ setting: Setting) -> Contestant {
     let threads = setting.together ? setting.threads : 1
     return Contestant(name: "OpenBLAS", precision: .fp32) { _ in

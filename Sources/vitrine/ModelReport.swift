@@ -27,7 +27,6 @@ struct ModelReport: Encodable {
   let preprocessing: PreprocessingReport
   let labels: Int?
   let kernels: String
-  let blas: String
   let tensors: [TensorReport]
   let unusedTensors: [String]
 
@@ -67,7 +66,6 @@ struct ModelReport: Encodable {
       mean: model.transform.normalization.mean, std: model.transform.normalization.std)
     labels = model.labels?.count
     kernels = KernelVariant.active.rawValue
-    blas = BLAS.description
     unusedTensors = model.unusedTensors
   }
 
@@ -96,7 +94,7 @@ struct ModelReport: Encodable {
           + preprocessing.interpolation.rawValue
       ),
       ("mean, std", "\(preprocessing.mean), \(preprocessing.std)"),
-      ("kernels", "\(kernels); \(blas)"),
+      ("kernels", kernels),
     ]
     if !unusedTensors.isEmpty { rows.append(("not used", unusedTensors.joined(separator: ", "))) }
     let width = rows.map { $0.0.count }.max() ?? 0

@@ -159,7 +159,7 @@ struct Results: Equatable {
 enum RandomInputs {
   /// Normalised pixels, uniform in -2 ..< 2.
   static func images(_ count: Int, for model: VisionTransformer, seed: UInt64) -> [[Float]] {
-    var random = SplitMix64(seed: seed)
+    var random = SplitMix64(state: seed)
     let size = model.transform.size
     return (0..<count).map { _ in
       (0..<model.configuration.inChannels * size.height * size.width).map { _ in .random(in: -2..<2, using: &random) }

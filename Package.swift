@@ -83,7 +83,7 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: ["Checkpoints", "Kernels", "Training", "VisionTransformer", "TestSupport"]),
-    .testTarget(name: "vitrineTests", dependencies: ["vitrine", "TestSupport"]),
+    .testTarget(name: "vitrineTests", dependencies: ["vitrine", "Kernels", "TestSupport"]),
   ]
 )
 

@@ -122,7 +122,7 @@ import VisionTransformer
   }
 
   /// For tables: each deviation as a line of the file that VITRINE_DEVIATIONS names.
-  private static func note(_ line: String) {
+  static func note(_ line: String) {
     guard let path = ProcessInfo.processInfo.environment["VITRINE_DEVIATIONS"],
       let file = fopen(path, "a")
     else { return }

@@ -31,21 +31,6 @@ import Testing
     #expect(run.lines[3].split(separator: ",", omittingEmptySubsequences: false)[1] == "3")
   }
 
-  /// Whatever the threads and the batches are, the same images give the same predictions.
-  @Test(arguments: [("1", "1"), ("2", "1"), ("3", "4"), ("5", "7"), ("2", "100")])
-  func threadsAndBatches(_ threads: String, _ batchSize: String) throws {
-    func predictions(_ run: Command.Outcome) -> [String] {
-      run.lines.dropFirst().map { $0.split(separator: ",").prefix(4).joined(separator: ",") }
-    }
-    let reference = try Command.run(
-      "classify", Command.photos, "--model", Command.tiny, "--format", "csv", "--threads", "1")
-    let run = try Command.run(
-      "classify", Command.photos, "--model", Command.tiny, "--format", "csv", "--threads", threads,
-      "--batch-size",
-      batchSize)
-    #expect(predictions(run) == predictions(reference))
-  }
-
   @Test func badInputsAreNamedAndTheOthersGoOn() throws {
     let folder = try TemporaryFolder()
     let photo = FilePath(Command.photos).appending("cat/0100.jpg")

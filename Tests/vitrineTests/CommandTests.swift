@@ -94,41 +94,6 @@ import Testing
     #expect(plain.status == 0 && plain.output.contains("kernels     plain"))
   }
 
-  /// The whole network, of each kind, under each variant of the kernels that this machine has.
-  @Test(arguments: [
-    ("timm-token", "32"), ("timm-clip-quickgelu", "24"), ("timm-gelu-tanh", "24"), ("timm-aimv2", "24"),
-    ("timm-beit3", "24"), ("timm-diff", "24"), ("timm-parallel-scaling", "24"), ("timm-map", "24"),
-    ("timm-qk-norm-rms", "24"), ("timm-hybrid/weights.safetensors", "64"),
-    ("google-npz-pre-logits/model.npz", "8"),
-  ]) func networkUnderEachVariant(_ name: String, _ size: String) throws {
-    let model = Fixtures.models.appending(name).string
-    func classify(_ environment: [String: String]) throws -> Command.Outcome {
-      try Command.run(
-        "classify", Command.photos + "/cat", "--model", model, "--size", size, "--format", "jsonl",
-        environment: environment)
-    }
-    let reference = try classify([:])
-    #expect(reference.status == 0 && probabilities(reference).count == 15, "\(reference.errors)")
-    for variant in ["plain", "avx2", "avx512"] {
-      let run = try classify(["VITRINE_KERNELS": variant])
-      if run.status == 1, run.errors.contains("is not supported by this CPU") { continue }
-      #expect(run.status == 0)
-      #expect(probabilities(run).count == 15)
-      for (a, b) in zip(probabilities(reference), probabilities(run)) {
-        #expect(abs(a - b) <= 1e-5, "\(variant)")
-      }
-    }
-  }
-
-  private func probabilities(_ run: Command.Outcome) -> [Double] {
-    run.lines.flatMap { line -> [Double] in
-      let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
-      let list = (object?["predictions"] as? [[String: Any]]) ?? []
-      return list.sorted { ($0["index"] as? Int ?? 0) < ($1["index"] as? Int ?? 0) }
-        .compactMap { $0["probability"] as? Double }
-    }
-  }
-
   @Test func inspect() throws {
     let run = try Command.run("inspect", Fixtures.models.appending("hf-dinov2-registers").string)
     #expect(run.status == 0)

@@ -31,7 +31,8 @@ struct Train: ParsableCommand {
 
   @Option(
     name: .long, parsing: .singleValue,
-    help: ArgumentHelp("Change a key of the configuration, such as optimizer.learning_rate=0.0005.", valueName: "key=value"))
+    help: ArgumentHelp(
+      "Change a key of the configuration, such as optimizer.learning_rate=0.0005.", valueName: "key=value"))
   var set: [String] = []
 
   @Option(name: .long, help: "Train the heads alone: a linear probe.")
@@ -57,7 +58,8 @@ struct Train: ParsableCommand {
     help: ArgumentHelp("Threads in all (default: the cores this process may use).", valueName: "N"))
   var threads: Int?
 
-  @Flag(name: .long, help: "No progress bar and no lines for the epochs; warnings and errors are still shown.")
+  @Flag(
+    name: .long, help: "No progress bar and no lines for the epochs; warnings and errors are still shown.")
   var quiet = false
 
   func validate() throws {
@@ -74,7 +76,8 @@ struct Train: ParsableCommand {
     let folder = RunFolder(output.path)
     if resume {
       guard folder.hasState else {
-        throw TrainingError.run(path: folder.path, reason: "no run to go on with: there is no \(folder.state)")
+        throw TrainingError.run(
+          path: folder.path, reason: "no run to go on with: there is no \(folder.state)")
       }
     } else if folder.isUsed {
       throw TrainingError.run(
@@ -103,7 +106,8 @@ struct Train: ParsableCommand {
       try folder.create()
       try RunRecord(configuration: configuration, from: model).write(to: folder.configuration)
       logger.info(
-        "\(setup.store.layout.count) parameters, \(setup.train.count) training images, \(trainer.totalSteps) steps")
+        "\(setup.store.layout.count) parameters, \(setup.train.count) training images, \(trainer.totalSteps) steps"
+      )
     }
     let outcome = try trainer.run(resuming: resume) { cancellation.isCancelled }
     display.finish()

@@ -55,7 +55,8 @@ final class TrainingDisplay {
       bar, "epoch \(progress.epoch + 1)", "step \(progress.step)/\(totalSteps)",
       "loss \(Self.fixed(progress.loss / Double(samples), 4))",
       "top-1 \(Self.percent(Double(progress.top1) / Double(samples)))",
-      "\(Int(imagesPerSecond.rounded())) images/s", "\(Self.clock(perStep * Double(totalSteps - progress.step))) left",
+      "\(Int(imagesPerSecond.rounded())) images/s",
+      "\(Self.clock(perStep * Double(totalSteps - progress.step))) left",
     ].joined(separator: "  ")
   }
 

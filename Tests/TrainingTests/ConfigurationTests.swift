@@ -17,7 +17,8 @@ import Training
       #"{"optimizer": {"kind": "sgd", "momentum": 0.5}}"#,
       changes: ["optimizer.learning_rate=0.25", "schedule.kind=step", "schedule.decay_epochs=2", "epochs=7"])
     #expect(changed.optimizer.kind == .sgd && changed.optimizer.momentum == 0.5)
-    #expect(changed.optimizer.learningRate == 0.25 && changed.schedule.decayEpochs == 2 && changed.epochs == 7)
+    #expect(
+      changed.optimizer.learningRate == 0.25 && changed.schedule.decayEpochs == 2 && changed.epochs == 7)
     #expect(changed.optimizer.weightDecay == OptimizerSettings().weightDecay)
   }
 

@@ -5,7 +5,9 @@ import Testing
 
 @Suite struct CommandTests {
   /// The help texts, whole: `scripts/help` writes these files anew after a wanted change.
-  @Test(arguments: ["", "classify", "embed", "evaluate", "preprocess", "inspect", "convert", "train", "bench"])
+  @Test(arguments: [
+    "", "classify", "embed", "evaluate", "preprocess", "inspect", "convert", "train", "bench",
+  ])
   func help(
     _ command: String
   )

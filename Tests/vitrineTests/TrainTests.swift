@@ -12,10 +12,11 @@ import Testing
     [
       "--config", Fixtures.project.appending("samples/configs/cifar10-small.json").string, "--data",
       data.string, "--output", run.string, "--quiet", "--threads", "2",
-    ] + [
-      "epochs=3", "batch_size=6", "data.validation=0.34", "schedule.warm_up_epochs=1", "log_every=1",
-      "model.model_args.embed_dim=24", "model.model_args.depth=2",
-    ].flatMap { ["--set", $0] } + more
+    ]
+      + [
+        "epochs=3", "batch_size=6", "data.validation=0.34", "schedule.warm_up_epochs=1", "log_every=1",
+        "model.model_args.embed_dim=24", "model.model_args.depth=2",
+      ].flatMap { ["--set", $0] } + more
   }
 
   /// Killed at ten moments, gone on with each time: the same weights.

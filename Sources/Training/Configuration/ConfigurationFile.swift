@@ -24,7 +24,9 @@ extension TrainingConfiguration {
         key: "version", reason: "this file is of version \(Self.text(version)); \(Self.version) is read here")
     }
     var merged = try JSONValue(encoding: TrainingConfiguration())
-    for key in Self.optionalKeys { merged = merged.setting(key.split(separator: ".").map(String.init), .null) }
+    for key in Self.optionalKeys {
+      merged = merged.setting(key.split(separator: ".").map(String.init), .null)
+    }
     merged = try Self.merge(document, over: merged, path: [])
     do {
       self = try JSONDecoder().decode(TrainingConfiguration.self, from: JSONEncoder().encode(merged))

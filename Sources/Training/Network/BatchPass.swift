@@ -49,7 +49,8 @@ public final class BatchPass {
     self.pool = pool
     lanes = Lanes(
       passes: (0..<pool.threadCount).map { _ in
-        ShardPass(store.layout, rates: rates, recomputes: recomputes, extent: headOnly ? .head : .all,
+        ShardPass(
+          store.layout, rates: rates, recomputes: recomputes, extent: headOnly ? .head : .all,
           precision: precision)
       })
   }

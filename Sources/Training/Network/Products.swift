@@ -21,7 +21,8 @@ struct Products {
 
   /// gradient [O, K] += dyᵀ · x, with dy [R, O] and x [R, K].
   func addWeightGradient(_ dy: MatrixView, _ x: MatrixView, to gradient: MutableMatrixView) {
-    Compute.multiply(.transposed(dy), .asIs(x), precision: precision, adds: true, into: gradient, arena: arena)
+    Compute.multiply(
+      .transposed(dy), .asIs(x), precision: precision, adds: true, into: gradient, arena: arena)
   }
 
   /// out [R, O] = a [R, K] · bᵀ, with b [O, K]: scores, and the gradient of probabilities.

@@ -32,7 +32,8 @@ final class ShardPass {
   /// nil where nothing is dropped.
   private(set) var dropout: Dropout?
 
-  init(_ layout: ParameterLayout, rates: DropoutRates, recomputes: Bool, extent: Extent, precision: Precision) {
+  init(_ layout: ParameterLayout, rates: DropoutRates, recomputes: Bool, extent: Extent, precision: Precision)
+  {
     slots = layout.slots
     configuration = layout.architecture.configuration
     self.rates = rates

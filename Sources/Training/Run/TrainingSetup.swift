@@ -43,7 +43,8 @@ public struct TrainingSetup {
       + (fresh.isEmpty || source == nil
         ? [] : ["drawn at random, not taken from the model: \(fresh.joined(separator: ", "))"])
 
-    let transform = try Self.transform(configuration, source: source, size: architecture.configuration.imageSize)
+    let transform = try Self.transform(
+      configuration, source: source, size: architecture.configuration.imageSize)
     let bytes = configuration.data.cacheMiB << 20
     func tolerant(_ dataset: any ImageDataset, share: Int) -> TolerantDataset {
       TolerantDataset(
@@ -115,7 +116,8 @@ public struct TrainingSetup {
       } else {
         throw TrainingError.configuration(
           key: "model.model_args",
-          reason: "the network needs \(tensor.name) of shape \(tensor.shape), but the model to begin with has "
+          reason:
+            "the network needs \(tensor.name) of shape \(tensor.shape), but the model to begin with has "
             + (shape.map { "\($0)" } ?? "none"))
       }
       guard values.count == tensor.elements.count else {
@@ -132,9 +134,11 @@ public struct TrainingSetup {
     _ configuration: TrainingConfiguration, source: TimmSource?, size: ImageSize
   ) throws -> EvaluationTransform {
     // timm's values for new models, but the whole image: what a small network is fed has no margin to spare.
-    var values = source?.preprocessing ?? TimmPretrainedConfiguration(
-      interpolation: "bicubic", cropFraction: 1, cropMode: "center", mean: [0.5, 0.5, 0.5],
-      std: [0.5, 0.5, 0.5])
+    var values =
+      source?.preprocessing
+      ?? TimmPretrainedConfiguration(
+        interpolation: "bicubic", cropFraction: 1, cropMode: "center", mean: [0.5, 0.5, 0.5],
+        std: [0.5, 0.5, 0.5])
     let given = configuration.preprocessing
     values.inputSize = [3, size.height, size.width]
     values.interpolation = given.interpolation ?? values.interpolation

@@ -166,7 +166,14 @@ public final class InferenceSession {
     }
     let patches = arena.matrix(rows: patchTokens.rows, columns: configuration.patchDim)
     writePatches(of: batch, at: index, patchSize: configuration.patchSize, into: patches)
-    linear(patches.view, model.parameters.patchEmbedding, into: .store(patchTokens))
+    let projection = model.parameters.patchEmbedding
+    guard projection.weight.inner > patches.columns else {
+      linear(patches.view, projection, into: .store(patchTokens))
+      return
+    }
+    let wide = arena.spacedMatrix(rows: patches.rows, columns: projection.weight.inner)
+    PatchMeans.separate(patches.view, channels: configuration.inChannels, into: wide)
+    linear(wide.view, projection, into: .store(patchTokens))
   }
 
   /// One input as patch rows [patches, channels * P * P].

@@ -170,9 +170,16 @@ struct ParameterReader {
       return Parameters.Linear(weight: weight, bias: bias)
     }
     let weight = try pack(outerPrecision) { reader throws(CheckpointError) in
-      try reader.weights.matrices(
-        "\(name).weight", shape: [d, reader.configuration.inChannels, patch.height, patch.width],
+      let channels = reader.configuration.inChannels
+      let parts = try reader.weights.matrices(
+        "\(name).weight", shape: [d, channels, patch.height, patch.width],
         columns: reader.configuration.patchDim)
+      guard reader.outerPrecision == .fp32 else { return parts }
+      return try parts.map { part throws(CheckpointError) in
+        let wide = reader.weights.allocate(rows: part.rows, columns: part.columns + channels)
+        if !reader.weights.describesOnly { PatchMeans.appendSums(of: part, channels: channels, into: wide) }
+        return wide.view
+      }
     }
     return Parameters.Linear(weight: weight, bias: bias)
   }

@@ -78,7 +78,8 @@ struct Parameters: Sendable {
   }
 
   let stem: ResNetParameters?
-  /// [D, channels * P * P]; behind a stem [D, P * P * channels], channels last.
+  /// [D, channels * P * P], in float32 with the sums of each channel behind (see `PatchMeans`); behind a stem [D, P * P * channels],
+  /// channels last.
   let patchEmbedding: Linear
   let patchNorm: Norm?
   /// Class, distillation and register tokens with their positions added: [prefix tokens, D] in row-major order.

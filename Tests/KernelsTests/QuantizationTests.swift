@@ -42,7 +42,7 @@ import Testing
   /// Rows of which kernels are to be told the range, with what they are.
   private static let ranges: [ClosedRange<Float>] = [
     -1...1, 0...1, -1...0, -0.17...8, 3...4, -4 ... -3, -1e-3...1e3, 1e-30...2e-30, -1e38...3e38,
-    -Float.greatestFiniteMagnitude...Float.greatestFiniteMagnitude, 1e-38...1e-37, -1e-42...1e-42,
+    -Float.greatestFiniteMagnitude...Float.greatestFiniteMagnitude, 1e-38...1e-37, -0x1p-139...0x1p-139,
   ]
 
   @Test(arguments: KernelVariant.available, lengths)
@@ -158,7 +158,7 @@ import Testing
   /// Scales that are no normal floats are off themselves; the levels stay within theirs.
   @Test(arguments: KernelVariant.available, [1, 5, 16, 33])
   func subnormalWeightsStayWithinTheLevels(variant: KernelVariant, length: Int) throws {
-    let values: [Float] = [1e-38, 1e-40, 2.48e-43, 1e-44, .leastNonzeroMagnitude]
+    let values: [Float] = [1e-38, 0x1p-133, 0x1.6p-142, 0x1.8p-147, .leastNonzeroMagnitude]
     let w = GuardedMatrix(rows: values.count, columns: length) { row, column in
       column % 2 == 0 ? values[row] : -values[row]
     }

@@ -46,6 +46,28 @@ import VisionTransformer
     #expect(throws: Never.self) { try VisionTransformer(file.checkpoint()) }
   }
 
+  /// Tensors without dimensions: differential attention's weights of its second part, in the form that is one number each.
+  @Test(arguments: NonFinite.allCases) func scalars(_ value: NonFinite) throws {
+    var parts = try ModelParts("timm-diff")
+    let names = parts.tensors.map(\.name)
+    for name in names where name.hasSuffix("lambda_q1") {
+      let attention = name.dropLast("lambda_q1".count)
+      for suffix in ["lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"] { parts["\(attention)\(suffix)"] = nil }
+      for suffix in ["lambda_a", "lambda_b"] {
+        parts["\(attention)\(suffix)"] = .init("\(attention)\(suffix)", shape: [], [0.25])
+      }
+    }
+    let model = try parts.load()
+    let results = Results.of(model, RandomInputs.images(1, for: model, seed: 5))[0]
+    #expect(results.parts["logits"]?.allSatisfy(\.isFinite) == true)
+    for name in ["blocks.0.attn.lambda_a", "blocks.1.attn.lambda_b"] {
+      let sound = try #require(parts[name])
+      parts[name]?.bytes = try #require(value.bytes(.float32))
+      #expect(try parts.message().contains("tensor \"\(name)\" holds NaN or infinite values"))
+      parts[name] = sound
+    }
+  }
+
   /// What no result depends on may hold anything.
   @Test func unusedTensors() throws {
     var parts = try ModelParts("hf-vit-pooler")

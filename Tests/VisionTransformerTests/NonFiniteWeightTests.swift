@@ -12,9 +12,12 @@ import VisionTransformer
   /// layer that become two, differential attention's vectors, latents, a stem; as float32, float16 and bfloat16; mapped, transposed
   /// and inflated; in one file or several.
   static let models = [
-    "timm-token", "timm-token-f16", "timm-token-bf16", "hf-vit", "hf-vit-sharded", "hf-vit-bin", "hf-dinov2-registers",
-    "hf-dinov2-swiglu", "hf-clip-vision", "openclip-vit", "openai-jit", "dinov2-original", "big-vision-stacked",
-    "google-npz", "google-hybrid", "siglip-npz", "timm-map-registers", "timm-parallel-scaling-bias", "timm-parallel-scaling-fused",
+    "timm-token", "timm-token-f16", "timm-token-bf16", "hf-vit", "hf-vit-sharded", "hf-vit-bin",
+    "hf-dinov2-registers",
+    "hf-dinov2-swiglu", "hf-clip-vision", "openclip-vit", "openai-jit", "dinov2-original",
+    "big-vision-stacked",
+    "google-npz", "google-hybrid", "siglip-npz", "timm-map-registers", "timm-parallel-scaling-bias",
+    "timm-parallel-scaling-fused",
     "timm-parallel-things", "timm-diff-norms", "timm-diff-parallel", "timm-prr", "timm-deit-distilled",
     "timm-hybrid-stem",
   ]
@@ -31,7 +34,8 @@ import VisionTransformer
       let element = index % 2 == 0 ? tensor.count - 1 : tensor.count / 2
       let options = VisionTransformer.Options(
         precision: Precision.allCases[index % 3], threads: 1 + index % 2, labels: .none)
-      try file.replace(element, of: tensor, in: container, by: NonFinite.allCases[index % NonFinite.allCases.count])
+      try file.replace(
+        element, of: tensor, in: container, by: NonFinite.allCases[index % NonFinite.allCases.count])
       #expect(
         throws: CheckpointError.nonFinite(path: container.path(of: tensor), tensor: tensor.name),
         "\(tensor.name), element \(element), \(options.precision)"
@@ -46,6 +50,30 @@ import VisionTransformer
     #expect(throws: Never.self) { try VisionTransformer(file.checkpoint()) }
   }
 
+  /// Tensors without dimensions: differential attention's weights of its second part, in the form that is one number each.
+  @Test(arguments: NonFinite.allCases) func scalars(_ value: NonFinite) throws {
+    var parts = try ModelParts("timm-diff")
+    let names = parts.tensors.map(\.name)
+    for name in names where name.hasSuffix("lambda_q1") {
+      let attention = name.dropLast("lambda_q1".count)
+      for suffix in ["lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"] {
+        parts["\(attention)\(suffix)"] = nil
+      }
+      for suffix in ["lambda_a", "lambda_b"] {
+        parts["\(attention)\(suffix)"] = .init("\(attention)\(suffix)", shape: [], [0.25])
+      }
+    }
+    let model = try parts.load()
+    let results = Results.of(model, RandomInputs.images(1, for: model, seed: 5))[0]
+    #expect(results.parts["logits"]?.allSatisfy(\.isFinite) == true)
+    for name in ["blocks.0.attn.lambda_a", "blocks.1.attn.lambda_b"] {
+      let sound = try #require(parts[name])
+      parts[name]?.bytes = try #require(value.bytes(.float32))
+      #expect(try parts.message().contains("tensor \"\(name)\" holds NaN or infinite values"))
+      parts[name] = sound
+    }
+  }
+
   /// What no result depends on may hold anything.
   @Test func unusedTensors() throws {
     var parts = try ModelParts("hf-vit-pooler")
@@ -57,7 +85,9 @@ import VisionTransformer
   }
 
   /// A model that is opened to be looked at is not read: all its weights may be damaged.
-  @Test(arguments: ["timm-map-registers", "timm-diff", "hf-dinov2-swiglu", "timm-parallel-scaling-bias", "hf-vit"])
+  @Test(arguments: [
+    "timm-map-registers", "timm-diff", "hf-dinov2-swiglu", "timm-parallel-scaling-bias", "hf-vit",
+  ])
   func describing(_ name: String) throws {
     var parts = try ModelParts(name)
     let sound = try parts.load()

@@ -29,8 +29,10 @@ import VisionTransformer
 
   /// One of each kind of block, attention, pool, embedding and head.
   static let kinds = [
-    "timm-token", "timm-clip-quickgelu", "timm-aimv2", "timm-beit3", "timm-diff-norms", "timm-parallel-scaling",
-    "timm-parallel-things", "timm-map-registers", "timm-prr", "timm-qk-norm-rms", "timm-res-post", "timm-hybrid",
+    "timm-token", "timm-clip-quickgelu", "timm-aimv2", "timm-beit3", "timm-diff-norms",
+    "timm-parallel-scaling",
+    "timm-parallel-things", "timm-map-registers", "timm-prr", "timm-qk-norm-rms", "timm-res-post",
+    "timm-hybrid",
     "timm-deit-distilled", "hf-dinov2-swiglu", "hf-clip-vision", "google-npz-pre-logits",
   ]
 
@@ -46,7 +48,8 @@ import VisionTransformer
     _ name: String, _ precision: Precision
   ) throws {
     func results(_ precision: Precision) throws -> [Results] {
-      let model = try VisionTransformer(Fixtures.checkpoint(name), options: .init(precision: precision, labels: .none))
+      let model = try VisionTransformer(
+        Fixtures.checkpoint(name), options: .init(precision: precision, labels: .none))
       return Results.of(model, RandomInputs.images(3, for: model, seed: 1))
     }
     let (reference, reduced) = (try results(.fp32), try results(precision))
@@ -61,15 +64,19 @@ import VisionTransformer
   }
 
   /// An image's results are the same to the last bit, whatever images are beside it, and however many threads there are.
-  @Test(arguments: kinds, Precision.allCases) func batchesAndThreads(_ name: String, _ precision: Precision) throws {
-    let model = try VisionTransformer(Fixtures.checkpoint(name), options: .init(precision: precision, labels: .none))
+  @Test(arguments: kinds, Precision.allCases) func batchesAndThreads(_ name: String, _ precision: Precision)
+    throws
+  {
+    let model = try VisionTransformer(
+      Fixtures.checkpoint(name), options: .init(precision: precision, labels: .none))
     try expectIndependence(of: model)
   }
 
   /// The same for more tokens than threads take at a time, and of no even number.
   @Test(arguments: Precision.allCases) func blocksOfRows(_ precision: Precision) throws {
     let model = try VisionTransformer(
-      randomWeightsOf: "test_vit", options: .init(transform: .init(size: ImageSize(144)), precision: precision))
+      randomWeightsOf: "test_vit",
+      options: .init(transform: .init(size: ImageSize(144)), precision: precision))
     #expect(5 * model.numTokens > 2 * 128)
     try expectIndependence(of: model)
   }
@@ -146,7 +153,9 @@ struct Results: Equatable {
     return session.run(.tensors(images)) { output in
       images.indices.map { image in
         var results = Results()
-        results.parts["tokens"] = (image * numTokens..<(image + 1) * numTokens).flatMap { output.tokens.row($0) }
+        results.parts["tokens"] = (image * numTokens..<(image + 1) * numTokens).flatMap {
+          output.tokens.row($0)
+        }
         results.parts["features"] = Array(output.features.row(image))
         results.parts["logits"] = output.logits.map { Array($0.row(image)) }
         results.parts["embeddings"] = output.embeddings.map { Array($0.row(image)) }
@@ -162,7 +171,9 @@ enum RandomInputs {
     var random = SplitMix64(state: seed)
     let size = model.transform.size
     return (0..<count).map { _ in
-      (0..<model.configuration.inChannels * size.height * size.width).map { _ in .random(in: -2..<2, using: &random) }
+      (0..<model.configuration.inChannels * size.height * size.width).map { _ in
+        .random(in: -2..<2, using: &random)
+      }
     }
   }
 }

@@ -17,7 +17,8 @@
         "--testing-library", "swift-testing", "--filter",
         #"VisionTransformerTests\.(ParityTests|PrecisionTests|NumericsTests)/"#,
       ]
-      process.environment = ProcessInfo.processInfo.environment.merging(["VITRINE_KERNELS": variant.rawValue]) { $1 }
+      process.environment = ProcessInfo.processInfo.environment.merging(["VITRINE_KERNELS": variant.rawValue])
+      { $1 }
       let folder = try TemporaryFolder()
       let log = try folder.write("", to: "log")
       let output = try #require(FileHandle(forWritingAtPath: log.string))
@@ -26,7 +27,9 @@
       try process.run()
       process.waitUntilExit()
       let text = try String(contentsOfFile: log.string, encoding: .utf8)
-      let failures = text.split(separator: "\n").filter { $0.contains("recorded an issue") || $0.contains("↳") }
+      let failures = text.split(separator: "\n").filter {
+        $0.contains("recorded an issue") || $0.contains("↳")
+      }
       #expect(process.terminationStatus == 0, "\(failures.prefix(20).joined(separator: "\n"))")
       // A filter that finds nothing passes as well.
       let count = try #require(text.firstMatch(of: /Test run with (\d+) tests? .*passed/)).1

@@ -15,7 +15,9 @@ import Testing
     func results(_ command: String, _ more: [String], file: String) throws -> (text: String, array: Data) {
       let array = folder.path.appending("\(file).npy").string
       let run = try Command.run(
-        command, arguments + more + (command == "classify" ? ["--format", "jsonl", "--logits", array] : ["--output", array]))
+        command,
+        arguments + more
+          + (command == "classify" ? ["--format", "jsonl", "--logits", array] : ["--output", array]))
       #expect(run.status == 0 && run.errors.isEmpty, "\(run.errors)")
       return (run.output, try Data(contentsOf: URL(fileURLWithPath: array)))
     }
@@ -37,7 +39,8 @@ import Testing
     let arrays = try (1...4).map { threads in
       let file = folder.path.appending("\(threads).npy").string
       let run = try Command.run(
-        "embed", Self.photo, "--model", model, "--precision", precision, "--tokens", "all", "--threads", "\(threads)",
+        "embed", Self.photo, "--model", model, "--precision", precision, "--tokens", "all", "--threads",
+        "\(threads)",
         "--output", file)
       #expect(run.status == 0, "\(run.errors)")
       return try Data(contentsOf: URL(fileURLWithPath: file))
@@ -46,7 +49,9 @@ import Testing
   }
 
   /// Less precision costs little, and something: an option that does nothing would be noticed.
-  @Test(arguments: [("bf16", 0.9999), ("int8", 0.99)]) func agreement(_ precision: String, _ leastCosine: Double) throws {
+  @Test(arguments: [("bf16", 0.9999), ("int8", 0.99)]) func agreement(
+    _ precision: String, _ leastCosine: Double
+  ) throws {
     let folder = try TemporaryFolder()
     func array(_ command: String, _ option: String, _ precision: String) throws -> [Float] {
       let file = folder.path.appending("\(command)-\(precision).npy").string
@@ -77,7 +82,9 @@ import Testing
     for value in ["fp64", "FP32", "bfloat16", "int4", "8", ""] {
       let run = try Command.run(command, inputs + ["--precision", value])
       #expect(run.status == 64 && run.output.isEmpty, "\(value)")
-      #expect(run.errors.contains("fp32") && run.errors.contains("bf16") && run.errors.contains("int8"), "\(run.errors)")
+      #expect(
+        run.errors.contains("fp32") && run.errors.contains("bf16") && run.errors.contains("int8"),
+        "\(run.errors)")
     }
     let missing = try Command.run(command, inputs + ["--precision"])
     #expect(missing.status == 64 && missing.output.isEmpty)
@@ -93,32 +100,41 @@ import Testing
     bytes.replaceSubrange(bytes.count - 4..<bytes.count, with: [0, 0, 0x80, 0x7F])
     try FileManager.default.removeItem(atPath: file)
     try bytes.write(to: URL(fileURLWithPath: file))
-    for (command, more) in [("classify", []), ("embed", ["--output", folder.path.appending("x.npy").string])] {
+    for (command, more) in [
+      ("classify", []), ("embed", ["--output", folder.path.appending("x.npy").string]),
+    ] {
       let run = try Command.run(
         command, [Command.photos, "--model", model.string, "--precision", precision] + more)
       #expect(run.status == 1 && run.output.isEmpty)
-      #expect(run.errors.contains("\(file): tensor \"") && run.errors.contains("holds NaN or infinite values"))
+      #expect(
+        run.errors.contains("\(file): tensor \"") && run.errors.contains("holds NaN or infinite values"))
       #expect(run.errors.split(separator: "\n").count == 1)
     }
     let looked = try Command.run("inspect", model.string)
     #expect(looked.status == 0 && looked.errors.isEmpty)
   }
 
-  @Test(arguments: precisions, ["throughput", "latency"]) func bench(_ precision: String, _ mode: String) throws {
+  @Test(arguments: precisions, ["throughput", "latency"]) func bench(_ precision: String, _ mode: String)
+    throws
+  {
     let run = try Command.run(
-      "bench", "--architecture", "test_vit", "--size", "32", "--iterations", "3", "--batch-size", "2", "--threads", "2",
+      "bench", "--architecture", "test_vit", "--size", "32", "--iterations", "3", "--batch-size", "2",
+      "--threads", "2",
       "--precision", precision, "--mode", mode, "--profile", "--json")
     #expect(run.status == 0 && run.errors.isEmpty, "\(run.errors)")
     let report = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
     #expect(report["precision"] as? String == precision)
     #expect((report["images_per_second"] as? Double ?? 0) > 0 && (report["gflops"] as? Double ?? 0) > 0)
     let rows = try #require(report["profile"] as? [[String: Any]])
-    #expect(Set(rows.compactMap { $0["operation"] as? String }).isSuperset(of: ["qkv", "attention", "fc1", "fc2"]))
+    #expect(
+      Set(rows.compactMap { $0["operation"] as? String }).isSuperset(of: ["qkv", "attention", "fc1", "fc2"]))
   }
 
   /// The whole network, of each kind, in each precision, under each variant of the kernels that this machine has: as the command
   /// chooses it, near to what the fastest variant gives.
-  @Test(arguments: kinds, precisions) func variants(_ model: (name: String, size: String), _ precision: String) throws {
+  @Test(arguments: kinds, precisions) func variants(
+    _ model: (name: String, size: String), _ precision: String
+  ) throws {
     let path = Fixtures.models.appending(model.name).string
     let folder = try TemporaryFolder()
     func logits(_ variant: KernelVariant) throws -> [Float] {
@@ -126,7 +142,8 @@ import Testing
       let run = try Command.run(
         "classify",
         [
-          Command.photos + "/cat", "--model", path, "--size", model.size, "--precision", precision, "--threads", "1",
+          Command.photos + "/cat", "--model", path, "--size", model.size, "--precision", precision,
+          "--threads", "1",
           "--logits", file,
         ], environment: ["VITRINE_KERNELS": variant.rawValue])
       #expect(run.status == 0, "\(run.errors)")
@@ -150,7 +167,8 @@ import Testing
   static let kinds: [(name: String, size: String)] = [
     ("timm-token", "32"), ("timm-clip-quickgelu", "24"), ("timm-gelu-tanh", "24"), ("timm-aimv2", "24"),
     ("timm-beit3", "24"), ("timm-diff", "24"), ("timm-parallel-scaling", "24"), ("timm-map", "24"),
-    ("timm-qk-norm-rms", "24"), ("timm-hybrid/weights.safetensors", "64"), ("google-npz-pre-logits/model.npz", "8"),
+    ("timm-qk-norm-rms", "24"), ("timm-hybrid/weights.safetensors", "64"),
+    ("google-npz-pre-logits/model.npz", "8"),
   ]
 
   /// Variants add up in other orders. In bf16 and int8, a last bit may tip what follows to another level, now and then.

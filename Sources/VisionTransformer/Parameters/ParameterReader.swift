@@ -370,8 +370,10 @@ struct ParameterReader {
   }
 
   private mutating func scalar(_ name: String) throws(CheckpointError) -> Double {
-    defer { weights.letGo() }
-    return Double(try weights.matrices(name, shape: [], columns: 1)[0].row(0)[0])
+    let value = try keep { reader throws(CheckpointError) in
+      try reader.weights.matrices(name, shape: [], columns: 1)
+    }
+    return Double(value.row(0)[0])
   }
 
   private mutating func product(_ a: String, _ b: String) throws(CheckpointError) -> Double {

@@ -3,7 +3,7 @@ extension NamingScheme {
   /// `ViTModel`, `DeiTModel`, `ViTMSNModel`, `IJepaModel`, `ViTMAEModel`, their classifiers and what they are pre-trained with.
   static let huggingFaceViT = NamingScheme(
     .huggingFaceViT, harmless: ["embeddings.mask_token", "pooler.*"],
-    harmlessBeside: ["pooler.*", "decoder.*"],
+    harmlessBeside: ["pooler.*", "decoder.*"], signs: [.pooler: ["pooler.*"]],
     // Version 5 saves ViTMSN's layers without the prefix that its embeddings have.
     mixesPrefixes: true,
     rules: [

@@ -56,6 +56,9 @@ public struct NamedTensors: Sendable {
     unexpected = best.unexpected
   }
 
+  /// Whether one of the ignored names tells what only its presence can tell.
+  public func shows(_ sign: NamingScheme.Sign) -> Bool { scheme.shows(sign, in: ignored, prefix: prefix) }
+
   public func contains(_ name: String) -> Bool { parts[name] != nil }
 
   /// Whether a tensor is there whose name differs at most by the index of a block.

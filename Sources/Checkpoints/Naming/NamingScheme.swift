@@ -30,8 +30,20 @@ public struct NamingScheme: Sendable {
   let harmlessBeside: [String]
   /// The same beside any network: the weights of classes, and other numbers, of a loss.
   private static let harmlessInTraining = ["criterion.*", "loss.*", "loss_fn.*", "loss_function.*"]
+  /// Names of harmless tensors that tell something by being there.
+  private let signs: [Sign: [String]]
   /// The rules by the key of each of their names.
   let index: [String: [Place]]
+
+  /// What a tensor that takes no part in any result tells by being there.
+  public enum Sign: Sendable {
+    /// The checkpoint is of DINO's own training code.
+    case trainingOfDINO
+    /// transformers' pooler: a layer behind the class token that its classifiers do not have.
+    case pooler
+    /// The archive is OpenAI's.
+    case archiveOfOpenAI
+  }
 
   /// Where one of timm's tensors comes from.
   struct Rule: Sendable {
@@ -68,7 +80,7 @@ public struct NamingScheme: Sendable {
 
   init(
     _ library: Library, signature: [String] = [], harmless: [String] = [], harmlessBeside: [String] = [],
-    mixesPrefixes: Bool = false, rules: [[Rule]]
+    signs: [Sign: [String]] = [:], mixesPrefixes: Bool = false, rules: [[Rule]]
   ) {
     self.library = library
     // A tensor may be listed several times, each time with other names.
@@ -87,6 +99,7 @@ public struct NamingScheme: Sendable {
     self.signature = signature.map(NamePattern.init)
     self.harmless = harmless
     self.harmlessBeside = harmlessBeside
+    self.signs = signs
     self.mixesPrefixes = mixesPrefixes
     var index: [String: [Place]] = [:]
     for (ruleIndex, rule) in merged.enumerated() {
@@ -100,8 +113,8 @@ public struct NamingScheme: Sendable {
     self.index = index
   }
 
-  /// Every scheme that is recognised, in the order in which they are tried: of two that explain as much of a file the first is taken. A table is made when it is first asked for. Beside it, how the
-  /// file calls the weight of the patch projection.
+  /// Every scheme that is recognised, in the order in which they are tried: of two that explain as much of a file the first is
+  /// taken. A table is made when it is first asked for. Beside it, how the file calls the weight of the patch projection.
   private static let makers: [(anchor: String, scheme: @Sendable () -> NamingScheme)] = [
     ("patch_embed.proj.weight", { dinov2 }), ("patch_embed.proj.weight", { timm }),
     ("embeddings.patch_embeddings.projection.weight", { huggingFaceViT }),
@@ -134,16 +147,24 @@ public struct NamingScheme: Sendable {
 
   /// Whether a name of the file, which begins with the prefix or stands beside it, is known to be harmless.
   func isHarmless(_ name: String, prefix: String) -> Bool {
-    func matches(_ name: Substring, _ patterns: [String]) -> Bool {
-      patterns.contains { pattern in
-        pattern.hasSuffix("*") ? name.hasPrefix(pattern.dropLast()) : name == pattern
-      }
-    }
-    if name.hasPrefix(prefix), matches(name.dropFirst(prefix.count), harmless) { return true }
+    if name.hasPrefix(prefix), Self.matches(name.dropFirst(prefix.count), harmless) { return true }
     let beside = (name.hasPrefix(prefix) ? [] : harmlessBeside) + Self.harmlessInTraining
-    return Self.outerPrefixes(of: prefix).contains { outer in
-      name.hasPrefix(outer) && matches(name.dropFirst(outer.count), beside)
-    }
+    return Self.matches(name, beside, in: Self.outerPrefixes(of: prefix))
+  }
+
+  /// Whether one of the harmless names of a file is the sign.
+  func shows(_ sign: Sign, in ignored: [String], prefix: String) -> Bool {
+    guard let patterns = signs[sign] else { return false }
+    let prefixes = Self.outerPrefixes(of: prefix)
+    return ignored.contains { Self.matches($0, patterns, in: prefixes) }
+  }
+
+  private static func matches(_ name: String, _ patterns: [String], in prefixes: [String]) -> Bool {
+    prefixes.contains { name.hasPrefix($0) && matches(name.dropFirst($0.count), patterns) }
+  }
+
+  private static func matches(_ name: Substring, _ patterns: [String]) -> Bool {
+    patterns.contains { $0.hasSuffix("*") ? name.hasPrefix($0.dropLast()) : name == $0 }
   }
 }
 

@@ -6,6 +6,7 @@ extension NamingScheme {
     // MAE saves its decoder, DINO and iBOT their projection heads.
     harmless: ["mask_token", "decoder_*"] + projectionHeads,
     harmlessBeside: projectionHeads + ["text.*", "logit_scale", "logit_bias"],
+    signs: [.trainingOfDINO: ["head.last_layer.*"]],
     rules: [
       timmTrunk(block: "blocks.#"),
       Rule.layer(

@@ -52,13 +52,15 @@ extension NamingScheme {
 
   private static func clip(norms: [Rule]) -> NamingScheme {
     let block = "transformer.resblocks.#"
+    // OpenAI's archives carry these three numbers, OpenCLIP's do not.
+    let numbers = ["input_resolution", "context_length", "vocab_size"]
     return NamingScheme(
       .clip,
       harmlessBeside: [
         "transformer.*", "token_embedding.*", "positional_embedding", "ln_final.*", "text_projection",
-        "text.*",
-        "attn_mask", "logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size",
-      ],
+        "text.*", "attn_mask", "logit_scale", "logit_bias",
+      ] + numbers,
+      signs: [.archiveOfOpenAI: numbers],
       rules: [
         Rule.layer("patch_embed.proj", "conv1"),
         Rule.tensor("cls_token", "class_embedding"),

@@ -45,9 +45,9 @@ extension NamingScheme.Library {
     switch self {
     case .timm:
       // DINO's training checkpoints show by their projection head what their code does with positions.
-      let isDINO = tensors.ignored.contains { $0.contains("head.last_layer.") }
       return Declared(
-        normEpsilon: 1e-6, positionResampling: isDINO ? .bicubicOffset : .bicubicAntialiased)
+        normEpsilon: 1e-6,
+        positionResampling: tensors.shows(.trainingOfDINO) ? .bicubicOffset : .bicubicAntialiased)
     case .dinov2:
       // Models with registers were published with antialiasing and without the offset.
       return Declared(
@@ -74,11 +74,8 @@ extension NamingScheme.Library {
       return Declared(normEpsilon: 1e-6, positionResampling: .bilinear)
     case .clip:
       var declared = Declared(normEpsilon: 1e-5, positionResampling: .bicubicAntialiased)
-      // OpenAI's archives carry these three numbers; OpenCLIP's, whose models use the exact GELU, do not.
-      let isOpenAI = ["input_resolution", "context_length", "vocab_size"].contains { name in
-        tensors.container.tensors.keys.contains { $0 == name || $0.hasSuffix(".\(name)") }
-      }
-      declared.activation = isOpenAI ? .quickGELU : nil
+      // OpenCLIP's models use the exact GELU, or what timm's table says.
+      declared.activation = tensors.shows(.archiveOfOpenAI) ? .quickGELU : nil
       return declared
     }
   }
@@ -90,16 +87,13 @@ extension NamedTensors {
     var doubts: [String] = []
     if hasCustomHead {
       doubts.append(
-        "the classifier \"\(foreignName(of: "head.weight"))\" is not one of the library's own; assumed that it reads what theirs do, with no layers "
-          + "but dropout before it")
+        "the classifier \"\(foreignName(of: "head.weight"))\" is not one of the library's own; assumed that it reads what "
+          + "theirs do, with no layers but dropout before it")
     }
-    // transformers' classifiers have no pooler.
-    if scheme.library == .huggingFaceViT, contains("head.weight"),
-      ignored.contains(where: { $0.contains("pooler.") })
-    {
+    if contains("head.weight"), shows(.pooler) {
       doubts.append(
-        "a pooler stands beside the classifier \"\(foreignName(of: "head.weight"))\"; assumed that the classifier reads the class token, as "
-          + "transformers' own do")
+        "a pooler stands beside the classifier \"\(foreignName(of: "head.weight"))\"; assumed that the classifier reads the "
+          + "class token, as transformers' own do")
     }
     return doubts
   }

@@ -185,6 +185,19 @@ ccodecs_jpeg *ccodecs_jpeg_open(const uint8_t *bytes, size_t count, ccodecs_head
   return jpeg;
 }
 
+ccodecs_status ccodecs_jpeg_reduce(ccodecs_jpeg *jpeg, unsigned eighths, ccodecs_header *reduced,
+                                   ccodecs_failure *failure) {
+  if (setjmp(jpeg->failed)) {
+    return fail_with_message(jpeg, failure);
+  }
+  jpeg->decompressor.scale_num = eighths;
+  jpeg->decompressor.scale_denom = 8;
+  jpeg_calc_output_dimensions(&jpeg->decompressor);
+  reduced->width = jpeg->decompressor.output_width;
+  reduced->height = jpeg->decompressor.output_height;
+  return CCODECS_OK;
+}
+
 ccodecs_status ccodecs_jpeg_decode(ccodecs_jpeg *jpeg, uint8_t *rgb, ccodecs_failure *failure) {
   j_decompress_ptr decompressor = &jpeg->decompressor;
   if (setjmp(jpeg->failed)) {

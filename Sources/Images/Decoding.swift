@@ -6,10 +6,15 @@ public struct DecodingOptions: Sendable, Equatable {
   public var appliesExifOrientation: Bool
   /// Images of more pixels are refused before memory is taken for them. 512 Mi by default: 1.5 GiB.
   public var maxPixels: Int
+  /// Whether a ``DecodedImage`` may have fewer pixels than its file.
+  public var mayReduce: Bool
 
-  public init(appliesExifOrientation: Bool = true, maxPixels: Int = 512 * 1024 * 1024) {
+  public init(
+    appliesExifOrientation: Bool = true, maxPixels: Int = 512 * 1024 * 1024, mayReduce: Bool = false
+  ) {
     self.appliesExifOrientation = appliesExifOrientation
     self.maxPixels = maxPixels
+    self.mayReduce = mayReduce
   }
 }
 
@@ -25,20 +30,37 @@ extension Image {
   /// - Throws: ``ImageError`` for other formats, for truncated or corrupt data, for kinds that are not
   ///   decoded (12-bit or lossless JPEG) and above the limit of pixels.
   public init(decoding bytes: [UInt8], options: DecodingOptions = DecodingOptions()) throws(ImageError) {
+    self = try DecodedImage(decoding: bytes, options: options, reducingTo: nil).image
+  }
+}
+
+extension DecodedImage {
+  /// As ``Image/init(decoding:options:)``, with fewer pixels where `rule` wants them.
+  /// - Parameter rule: nil to keep all pixels.
+  init(
+    decoding bytes: [UInt8], options: DecodingOptions, reducingTo rule: ResizeRule?
+  ) throws(ImageError) {
     guard !bytes.isEmpty else { throw .empty }
-    let decoded: Image
-    var orientation = Orientation.upright
     switch ImageFormat(of: bytes) {
     case .jpeg:
-      decoded = try Codec.jpeg.decode(bytes, maxPixels: options.maxPixels)
-      if options.appliesExifOrientation { orientation = ImageMetadata(jpeg: bytes).orientation }
+      let orientation = options.appliesExifOrientation ? ImageMetadata(jpeg: bytes).orientation : .upright
+      self = try Codec.jpeg.decode(bytes, maxPixels: options.maxPixels) { stored in
+        guard let rule else { return 8 }
+        let size = orientation.applied(to: stored)
+        return Self.eighths(of: size, target: rule.target(for: size))
+      }.applying(orientation)
     case .png:
-      decoded = try Codec.png.decode(bytes, maxPixels: options.maxPixels)
-      if options.appliesExifOrientation { orientation = ImageMetadata(png: bytes).orientation }
+      let orientation = options.appliesExifOrientation ? ImageMetadata(png: bytes).orientation : .upright
+      self = try Codec.png.decode(bytes, maxPixels: options.maxPixels) { _ in 8 }.applying(orientation)
     case .other(let name):
       throw .unknownFormat(format: name)
     }
-    self = orientation == .upright ? decoded : decoded.applying(orientation)
+  }
+
+  /// To how many eighths of its sides an image may be decoded that is then resized: so few that both sides are at least as long as
+  /// they will be. Other numbers of eighths take longer to decode than all.
+  static func eighths(of size: ImageSize, target: ImageSize) -> Int {
+    [1, 2, 4].first { size.height * $0 >= 8 * target.height && size.width * $0 >= 8 * target.width } ?? 8
   }
 }
 
@@ -49,6 +71,11 @@ private struct Codec: Sendable {
       UnsafePointer<UInt8>?, Int, UnsafeMutablePointer<ccodecs_header>?,
       UnsafeMutablePointer<ccodecs_failure>?
     ) -> OpaquePointer?
+  typealias Reduce =
+    @convention(c) @Sendable (
+      OpaquePointer?, CUnsignedInt, UnsafeMutablePointer<ccodecs_header>?,
+      UnsafeMutablePointer<ccodecs_failure>?
+    ) -> ccodecs_status
   typealias Decode =
     @convention(c) @Sendable (
       OpaquePointer?, UnsafeMutablePointer<UInt8>?, UnsafeMutablePointer<ccodecs_failure>?
@@ -56,19 +83,25 @@ private struct Codec: Sendable {
 
   let name: String
   let open: Open
+  /// nil where the format has no such thing.
+  let reduce: Reduce?
   let decode: Decode
   let rows: @convention(c) @Sendable (OpaquePointer?) -> UInt32
   let close: @convention(c) @Sendable (OpaquePointer?) -> Void
 
   static let jpeg = Codec(
-    name: "JPEG", open: ccodecs_jpeg_open, decode: ccodecs_jpeg_decode, rows: ccodecs_jpeg_rows,
+    name: "JPEG", open: ccodecs_jpeg_open, reduce: ccodecs_jpeg_reduce, decode: ccodecs_jpeg_decode,
+    rows: ccodecs_jpeg_rows,
     close: ccodecs_jpeg_close)
   static let png = Codec(
-    name: "PNG", open: ccodecs_png_open, decode: ccodecs_png_decode, rows: ccodecs_png_rows,
+    name: "PNG", open: ccodecs_png_open, reduce: nil, decode: ccodecs_png_decode, rows: ccodecs_png_rows,
     close: ccodecs_png_close)
 
-  func decode(_ bytes: [UInt8], maxPixels: Int) throws(ImageError) -> Image {
-    let result: Result<Image, ImageError> = bytes.withUnsafeBufferPointer { buffer in
+  /// - Parameter eighths: to how many eighths of its sides the image of that size is to be decoded.
+  func decode(
+    _ bytes: [UInt8], maxPixels: Int, eighths: (ImageSize) -> Int
+  ) throws(ImageError) -> DecodedImage {
+    let result: Result<DecodedImage, ImageError> = bytes.withUnsafeBufferPointer { buffer in
       var header = ccodecs_header()
       var failure = ccodecs_failure()
       guard let decoder = open(buffer.baseAddress, buffer.count, &header, &failure) else {
@@ -80,7 +113,13 @@ private struct Codec: Sendable {
       guard width * height <= maxPixels else {
         return .failure(.tooManyPixels(width: width, height: height, limit: maxPixels))
       }
-      let (count, isTooLarge) = (width * height).multipliedReportingOverflow(by: 3)
+      var target = header
+      let eighths = eighths(ImageSize(height: height, width: width))
+      if let reduce, eighths < 8, reduce(decoder, CUnsignedInt(eighths), &target, &failure) != CCODECS_OK {
+        return .failure(error(failure, memory: 0, rows: 0, height: height))
+      }
+      let (targetWidth, targetHeight) = (Int(target.width), Int(target.height))
+      let (count, isTooLarge) = (targetWidth * targetHeight).multipliedReportingOverflow(by: 3)
       guard !isTooLarge, Memory.canProvide(bytes: count) else {
         return .failure(.outOfMemory(bytes: isTooLarge ? .max : count))
       }
@@ -91,9 +130,12 @@ private struct Codec: Sendable {
         initializedCount = status == CCODECS_OK ? count : 0
       }
       guard status == CCODECS_OK else {
-        return .failure(error(failure, memory: count, rows: Int(rows(decoder)), height: height))
+        return .failure(error(failure, memory: count, rows: Int(rows(decoder)), height: targetHeight))
       }
-      return .success(Image(width: width, height: height, pixels: pixels))
+      return .success(
+        DecodedImage(
+          Image(width: targetWidth, height: targetHeight, pixels: pixels),
+          of: ImageSize(height: height, width: width), eighths: eighths))
     }
     return try result.get()
   }

@@ -113,12 +113,20 @@ public struct EvaluationTransform: Sendable, Equatable {
   ///
   /// - Throws: ``ImageError/resizeTooExtreme(from:to:)`` for images with edges of millions of pixels.
   public func prepare(_ image: Image) throws(ImageError) -> Image {
-    let target = resizing.target(for: image.size)
+    try prepare(DecodedImage(image))
+  }
+
+  /// The same of an image that may have fewer pixels than its file: it is resized to what all of them would be resized to.
+  ///
+  /// - Throws: as above.
+  public func prepare(_ decoded: DecodedImage) throws(ImageError) -> Image {
+    let image = decoded.image
+    let target = resizing.target(for: decoded.size)
     let top = centerRounding.start(ofWindow: size.height, in: target.height)
     let left = centerRounding.start(ofWindow: size.width, in: target.width)
     // Grey before it is resized, as Pillow's users do.
     return try (channels == 1 ? image.grey : image).resized(
-      to: target, rows: top..<top + size.height, columns: left..<left + size.width,
+      box: decoded.box, to: target, rows: top..<top + size.height, columns: left..<left + size.width,
       interpolation: interpolation,
       fill: fill)
   }
@@ -127,7 +135,14 @@ public struct EvaluationTransform: Sendable, Equatable {
   ///
   /// - Throws: what ``prepare(_:)`` throws.
   public func tensor(_ image: Image) throws(ImageError) -> [Float] {
-    let pixels = try prepare(image).pixels
+    try tensor(DecodedImage(image))
+  }
+
+  /// The same of an image that may have fewer pixels than its file.
+  ///
+  /// - Throws: what ``prepare(_:)`` throws.
+  public func tensor(_ decoded: DecodedImage) throws(ImageError) -> [Float] {
+    let pixels = try prepare(decoded).pixels
     let area = size.height * size.width
     return [Float](unsafeUninitializedCapacity: channels * area) { output, count in
       pixels.withUnsafeBufferPointer {

@@ -27,6 +27,16 @@ extension Image {
     to target: ImageSize, rows: Range<Int>, columns: Range<Int>, interpolation: Interpolation,
     fill: [UInt8] = [0, 0, 0]
   ) throws(ImageError) -> Image {
+    try resized(box: nil, to: target, rows: rows, columns: columns, interpolation: interpolation, fill: fill)
+  }
+
+  /// The same of a part of the image.
+  /// - Parameter box: nil for all of it.
+  func resized(
+    box: SourceBox?, to target: ImageSize, rows: Range<Int>, columns: Range<Int>,
+    interpolation: Interpolation,
+    fill: [UInt8]
+  ) throws(ImageError) -> Image {
     let (area, areaOverflow) = rows.count.multipliedReportingOverflow(by: columns.count)
     let (bytes, bytesOverflow) = area.multipliedReportingOverflow(by: 3)
     guard !areaOverflow, !bytesOverflow, Memory.canProvide(bytes: bytes) else {
@@ -35,7 +45,7 @@ extension Image {
     let resampler = Resampler(
       target: target, rows: rows.clamped(to: 0..<target.height),
       columns: columns.clamped(to: 0..<target.width),
-      interpolation: interpolation)
+      interpolation: interpolation, box: box)
     let stride = columns.count * 3
     let isCovered = resampler.rows.count == rows.count && resampler.columns.count == columns.count
     var failure: ImageError?

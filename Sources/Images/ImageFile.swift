@@ -13,7 +13,7 @@ extension Image {
 }
 
 /// Files of images, read whole. They are not mapped: a file that shrinks under a mapping ends the process.
-private enum ImageFile {
+enum ImageFile {
   /// Far above what an image within the default limit of pixels takes.
   static let maxBytes = 4 * 1024 * 1024 * 1024
 

@@ -13,6 +13,20 @@ package enum Orientation: Int, CaseIterable {
 
   /// Whether rows become columns.
   fileprivate var swapsSides: Bool { rawValue >= 5 }
+
+  /// The size of an image of that size when it stands upright.
+  func applied(to size: ImageSize) -> ImageSize {
+    swapsSides ? ImageSize(height: size.width, width: size.height) : size
+  }
+
+  /// Where a part of an image of that size is when it stands upright.
+  func applied(to box: SourceBox, in size: ImageSize) -> SourceBox {
+    let reversesRows = [.upsideDown, .flipped, .rotatedLeft, .transversed].contains(self)
+    let reversesColumns = [.mirrored, .upsideDown, .transversed, .rotatedRight].contains(self)
+    let rows = reversesRows ? box.rows.reversed(in: size.height) : box.rows
+    let columns = reversesColumns ? box.columns.reversed(in: size.width) : box.columns
+    return swapsSides ? SourceBox(rows: columns, columns: rows) : SourceBox(rows: rows, columns: columns)
+  }
 }
 
 extension Image {

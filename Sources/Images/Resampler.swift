@@ -12,11 +12,20 @@ package struct Resampler {
   package let rows: Range<Int>
   package let columns: Range<Int>
   let interpolation: Interpolation
+  /// The part of the image that is resized; nil for all of it.
+  let box: SourceBox?
   /// The inner loops; tests hold one set against the other.
   package var kernels = ccodecs_resample_kernels_best()
 
   /// A window of `image.resize(target, interpolation)`.
   package init(target: ImageSize, rows: Range<Int>, columns: Range<Int>, interpolation: Interpolation) {
+    self.init(target: target, rows: rows, columns: columns, interpolation: interpolation, box: nil)
+  }
+
+  init(
+    target: ImageSize, rows: Range<Int>, columns: Range<Int>, interpolation: Interpolation, box: SourceBox?
+  ) {
+    self.box = box
     self.target = target
     self.rows = rows
     self.columns = columns
@@ -45,7 +54,8 @@ package struct Resampler {
     let isDone = image.pixels.withUnsafeBufferPointer { pixels in
       let source = Source(pixels: pixels, width: image.width, height: image.height)
       let output = Output(base: base, stride: stride)
-      return switch (target.width != image.width, target.height != image.height) {
+      let hasBox = box != nil
+      return switch (hasBox || target.width != image.width, hasBox || target.height != image.height) {
       case (false, false): copy(source, to: output)
       case _ where interpolation == .nearest: pick(source, to: output)
       case (true, false): resizeHorizontally(source, to: output)
@@ -118,7 +128,9 @@ package struct Resampler {
   }
 
   private func resizeHorizontally(_ source: Source, to output: Output) -> Bool {
-    guard let weights = weights(columns, from: source.width, to: target.width) else { return false }
+    guard let weights = weights(columns, of: box?.columns, from: source.width, to: target.width) else {
+      return false
+    }
     var pass = HorizontalPass(source: source, weights: weights, kernel: kernels.horizontal)
     for (index, y) in rows.enumerated() {
       pass.resize(row: y, to: output.row(index))
@@ -127,7 +139,9 @@ package struct Resampler {
   }
 
   private func resizeVertically(_ source: Source, to output: Output) -> Bool {
-    guard let weights = weights(rows, from: source.height, to: target.height) else { return false }
+    guard let weights = weights(rows, of: box?.rows, from: source.height, to: target.height) else {
+      return false
+    }
     var taps = [UnsafePointer<UInt8>?](repeating: nil, count: weights.maxCount)
     for index in 0..<rows.count {
       let (start, count) = (Int(weights.starts[index]), Int(weights.counts[index]))
@@ -141,8 +155,8 @@ package struct Resampler {
   }
 
   private func resizeHorizontallyFirst(_ source: Source, to output: Output) -> Bool {
-    guard let horizontal = weights(columns, from: source.width, to: target.width),
-      let vertical = weights(rows, from: source.height, to: target.height)
+    guard let horizontal = weights(columns, of: box?.columns, from: source.width, to: target.width),
+      let vertical = weights(rows, of: box?.rows, from: source.height, to: target.height)
     else { return false }
     // A row that has been resized horizontally is kept until the last row that needs it is written.
     let kept = vertical.maxCount
@@ -170,8 +184,8 @@ package struct Resampler {
   }
 
   private func resizeVerticallyFirst(_ source: Source, to output: Output) -> Bool {
-    guard let horizontal = weights(columns, from: source.width, to: target.width),
-      let vertical = weights(rows, from: source.height, to: target.height),
+    guard let horizontal = weights(columns, of: box?.columns, from: source.width, to: target.width),
+      let vertical = weights(rows, of: box?.rows, from: source.height, to: target.height),
       let firstColumn = horizontal.starts.first, let lastStart = horizontal.starts.last,
       let lastCount = horizontal.counts.last, source.width <= Self.maxScratchBytes / 3
     else { return false }
@@ -197,8 +211,10 @@ package struct Resampler {
 
   // MARK: Parts of passes
 
-  private func weights(_ window: Range<Int>, from source: Int, to target: Int) -> ResamplingWeights? {
-    ResamplingWeights(source: source, target: target, window: window, filter: interpolation)
+  private func weights(
+    _ window: Range<Int>, of span: SourceBox.Span?, from source: Int, to target: Int
+  ) -> ResamplingWeights? {
+    ResamplingWeights(source: source, span: span, target: target, window: window, filter: interpolation)
   }
 
   private func sum(

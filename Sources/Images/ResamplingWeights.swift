@@ -23,12 +23,16 @@ struct ResamplingWeights {
   ///
   /// - Parameters:
   ///   - source: pixels along the source's edge.
+  ///   - span: the part of that edge that the target shows; nil for all of it.
   ///   - target: pixels along the whole resized edge.
   ///   - window: the part of the resized edge that is wanted.
   ///   - filter: any but `nearest`.
-  init?(source: Int, target: Int, window: Range<Int>, filter: Interpolation) {
+  init?(
+    source: Int, span: SourceBox.Span? = nil, target: Int, window: Range<Int>, filter: Interpolation
+  ) {
     // Pillow passes the source's edges in single precision.
-    let scale = Double(Float(source)) / Double(target)
+    let (first, last) = span.map { ($0.start, $0.end) } ?? (0, Double(Float(source)))
+    let scale = (last - first) / Double(target)
     let filterScale = max(scale, 1)
     let support = filter.support * filterScale
     guard support < Double(Self.maxWeights) else { return nil }
@@ -44,7 +48,7 @@ struct ResamplingWeights {
 
     var exact = [Double](repeating: 0, count: stride)
     for (row, pixel) in window.enumerated() {
-      let center = (Double(pixel) + 0.5) * scale
+      let center = first + (Double(pixel) + 0.5) * scale
       let start = max(Int(center - support + 0.5), 0)
       let count = min(Int(center + support + 0.5), source) - start
       var sum = 0.0

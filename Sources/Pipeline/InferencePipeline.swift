@@ -121,8 +121,10 @@ public struct InferencePipeline: Sendable {
 
   private func read(_ input: Input) throws -> (size: ImageSize, prepared: Image) {
     if let error = input.error { throw error }
-    let image = try input.load?() ?? Image(contentsOf: input.path, options: options.decoding)
-    return (ImageSize(height: image.height, width: image.width), try model.transform.prepare(image))
+    let decoded =
+      try input.load?()
+      ?? DecodedImage(contentsOf: input.path, options: options.decoding, for: model.transform)
+    return (decoded.size, try model.transform.prepare(decoded))
   }
 }
 

@@ -14,7 +14,7 @@ public struct Input: Sendable {
   public let path: FilePath
   public let error: InputError?
   /// What gives the image where it is not the file at the path.
-  let load: (@Sendable () throws -> Image)?
+  let load: (@Sendable () throws -> DecodedImage)?
 
   init(path: FilePath, error: InputError?) {
     self.path = path
@@ -26,7 +26,7 @@ public struct Input: Sendable {
   /// - Parameters:
   ///   - name: what the image is called in results and messages.
   ///   - load: reads it; called at most once, by any thread.
-  public init(named name: FilePath, load: @escaping @Sendable () throws -> Image) {
+  public init(named name: FilePath, load: @escaping @Sendable () throws -> DecodedImage) {
     path = name
     error = nil
     self.load = load

@@ -85,7 +85,7 @@ struct Evaluate: ParsableCommand {
     let progress = ProgressBar(terminal: terminal, total: dataset.count)
     var index = 0
     let inputs = (0..<dataset.count).lazy.map { index in
-      Input(named: FilePath(dataset.name(index))) { try dataset.image(index) }
+      Input(named: FilePath(dataset.name(index))) { try dataset.image(index, for: model.transform) }
     }
     let summary = try run.run(inputs.makeIterator(), looksAhead: true, progress: progress) {
       session, images in

@@ -22,7 +22,8 @@ struct Preprocess: ParsableCommand {
     try self.model.checkOutputs([output.path], model, inputs: [image])
     let tensor: [Float]
     do {
-      let image = try Image(contentsOf: self.image.path, options: self.model.preprocessing.decoding)
+      let image = try DecodedImage(
+        contentsOf: self.image.path, options: self.model.preprocessing.decoding, for: model.transform)
       tensor = try model.transform.tensor(image)
     } catch {
       throw ImageFailure(path: image.path.string, error: error)

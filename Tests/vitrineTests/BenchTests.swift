@@ -40,8 +40,10 @@ import Testing
     #expect(Set(rows.compactMap { $0["operation"] as? String }).isSuperset(of: ["qkv", "attention", "fc2"]))
     #expect(abs(rows.compactMap { $0["share"] as? Double }.reduce(0, +) - 1) < 1e-4)
     for row in rows {
-      // Products have a speed, norms have none.
-      #expect((row["gflops"] is Double) != (["norm", "other"].contains(row["operation"] as? String ?? "")))
+      // Products have a speed, all else has none.
+      #expect(
+        (row["gflops"] is Double)
+          != (["norm", "conversion", "other"].contains(row["operation"] as? String ?? "")))
       #expect((row["ms_per_image"] as? Double ?? 0) > 0)
     }
   }

@@ -213,6 +213,23 @@ import Testing
     #expect(results.hasSuffix("}\n"))
   }
 
+  /// Photos that are large beside the input are decoded smaller; what is said of them is the same but for the last digits.
+  @Test func fastDecode() throws {
+    let photo = Fixtures.project.appending("samples/photos/horse.jpg").string
+    func classify(_ path: String, _ options: String...) throws -> String {
+      let arguments = [path, "--model", Command.tiny, "--format", "jsonl", "--top-k", "1"] + options
+      let run = try Command.run("classify", arguments)
+      #expect(run.status == 0)
+      return run.output
+    }
+    let (exact, fast) = (try classify(photo), try classify(photo, "--fast-decode"))
+    #expect(fast.contains("\"width\":800,\"height\":582"))
+    #expect(fast != exact)
+    // As small as the input: nothing to gain.
+    let small = Command.photos + "/cat/0100.jpg"
+    #expect(try classify(small) == classify(small, "--fast-decode"))
+  }
+
   @Test func labelsFile() throws {
     let folder = try TemporaryFolder()
     let labels = try folder.write("a\nb\nc\nd\ne\nf\ng\n", to: "labels.txt").string

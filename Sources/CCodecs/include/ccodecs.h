@@ -50,6 +50,12 @@ typedef struct ccodecs_jpeg ccodecs_jpeg;
 ccodecs_jpeg *ccodecs_jpeg_open(const uint8_t *bytes, size_t count, ccodecs_header *header,
                                 ccodecs_failure *failure);
 
+/// Makes ccodecs_jpeg_decode write fewer pixels: blocks of 8x8 are transformed to `eighths` x `eighths`. Fills
+/// `reduced` with the sides, each rounded up; the last row or column may stand for fewer than 8 / eighths
+/// pixels. `eighths`: 1 to 8, of which libjpeg-turbo has 1, 2, 4 and 8 in fast loops.
+ccodecs_status ccodecs_jpeg_reduce(ccodecs_jpeg *jpeg, unsigned eighths, ccodecs_header *reduced,
+                                   ccodecs_failure *failure);
+
 /// Decodes into `rgb`, uint8 [height, width, 3], as Pillow's `convert("RGB")` would: slow integer DCT, fancy
 /// upsampling, four-component images taken for Adobe's inverted CMYK. To be called once.
 ccodecs_status ccodecs_jpeg_decode(ccodecs_jpeg *jpeg, uint8_t *rgb, ccodecs_failure *failure);

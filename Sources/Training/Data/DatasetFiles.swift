@@ -22,8 +22,9 @@ struct FolderContents {
   var files: [String] = []
 }
 
-/// Reads the images of a data set, by their index.
-typealias ImageReader = @Sendable (_ index: Int) throws -> Image
+/// Reads the images of a data set, by their index. With a transform there may be fewer pixels than in the file, where the options
+/// allow it.
+typealias ImageReader = @Sendable (_ index: Int, _ transform: EvaluationTransform?) throws -> DecodedImage
 
 extension DatasetFiles {
   /// The lines of a text file; nil where there is no such file in the folder.
@@ -123,7 +124,9 @@ struct FolderFiles: DatasetFiles {
   }
 
   func reader(of images: PathTable, options: DecodingOptions) -> ImageReader {
-    { [path] index in try Image(contentsOf: path.pushing(images[index]), options: options) }
+    { [path] index, transform in
+      try DecodedImage(contentsOf: path.pushing(images[index]), options: options, for: transform)
+    }
   }
 }
 
@@ -201,8 +204,9 @@ struct ArchiveFiles: DatasetFiles {
 
   func reader(of images: PathTable, options: DecodingOptions) throws -> ImageReader {
     let contents = try contents(of: (0..<images.count).map { images[$0] })
-    return { index in
-      try Image(decoding: contents[index].withUnsafeBytes { Array($0) }, options: options)
+    return { index, transform in
+      try DecodedImage(
+        decoding: contents[index].withUnsafeBytes { Array($0) }, options: options, for: transform)
     }
   }
 }

@@ -45,6 +45,9 @@ struct FolderDataset: ImageDataset {
 
   var count: Int { labels.count }
   func label(_ index: Int) -> Int { Int(labels[index]) }
-  func image(_ index: Int) throws -> Image { try read(index) }
+  func image(_ index: Int) throws -> Image { try read(index, nil).image }
+  func image(_ index: Int, for transform: EvaluationTransform) throws -> DecodedImage {
+    try read(index, transform)
+  }
   func name(_ index: Int) -> String { files.path.pushing(paths[index]).string }
 }

@@ -11,11 +11,17 @@ public protocol ImageDataset: Sendable {
   /// Reads and decodes an image.
   /// - Throws: what is wrong with it, without its name.
   func image(_ index: Int) throws -> Image
+  /// The same for a transform, which may need fewer pixels than there are; by default with all of them.
+  func image(_ index: Int, for transform: EvaluationTransform) throws -> DecodedImage
   /// What an image is called in messages: its path, or its place in a file of many.
   func name(_ index: Int) -> String
 }
 
 extension ImageDataset {
+  public func image(_ index: Int, for transform: EvaluationTransform) throws -> DecodedImage {
+    DecodedImage(try image(index))
+  }
+
   /// The number of images of each class.
   public var classCounts: [Int] {
     var counts = [Int](repeating: 0, count: classNames.count)
@@ -39,6 +45,9 @@ public struct SubsetDataset: ImageDataset {
   public var classNames: [String] { base.classNames }
   public func label(_ index: Int) -> Int { base.label(indices[index]) }
   public func image(_ index: Int) throws -> Image { try base.image(indices[index]) }
+  public func image(_ index: Int, for transform: EvaluationTransform) throws -> DecodedImage {
+    try base.image(indices[index], for: transform)
+  }
   public func name(_ index: Int) -> String { base.name(indices[index]) }
 }
 

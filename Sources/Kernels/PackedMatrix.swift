@@ -38,7 +38,7 @@ public final class PackedMatrix: @unchecked Sendable {
     precondition(
       parts.allSatisfy { $0.columns == inner }, "parts of different widths cannot be packed as one")
     let outputs = parts.reduce(0) { $0 + $1.rows }
-    let precision = precision == .int8 && inner > Precision.int8LargestInner ? .fp32 : precision
+    let precision = precision.fitting(inner: inner)
     let kernel = precision.kernel
     (self.outputs, self.inner, self.precision, self.storage) = (outputs, inner, precision, storage)
     let panelCount = kernel.panelCount(outputs: outputs)
@@ -76,14 +76,14 @@ public final class PackedMatrix: @unchecked Sendable {
 
   /// The dimensions of a matrix alone, of no use in a product.
   public init(describing outputs: Int, inner: Int, precision: Precision) {
-    (self.outputs, self.inner, self.precision) = (outputs, inner, precision)
+    (self.outputs, self.inner, self.precision) = (outputs, inner, precision.fitting(inner: inner))
     (panels, scales, sums, storage) = (nil, nil, nil, nil)
   }
 
   /// Bytes of the packed weights.
   public var byteCount: Int {
     precision.kernel.panelCount(outputs: outputs) * precision.kernel.panelBytes(inner: inner)
-      + (scales == nil ? 0 : 8 * outputs)
+      + (precision == .int8 ? 8 * outputs : 0)
   }
 }
 

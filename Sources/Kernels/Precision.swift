@@ -9,8 +9,10 @@ public enum Precision: String, Sendable, CaseIterable {
   /// 8-bit integers on both sides, exact sums
   case int8
 
-  /// The largest K of a product of 8-bit integers: beyond it a sum could leave the int32.
-  static let int8LargestInner = ckernels_int8_largest_inner
+  /// fp32 instead of int8 where sums over K could leave the int32.
+  func fitting(inner: Int) -> Precision {
+    self == .int8 && inner > ckernels_int8_largest_inner ? .fp32 : self
+  }
 
   /// Whether the processor multiplies numbers of this kind as such. Where it does not, results are the same but for the last
   /// bits, and products are no faster than those of float32 (bf16) or less so (int8).

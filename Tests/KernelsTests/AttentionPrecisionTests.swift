@@ -87,7 +87,9 @@ import Testing
         return (0..<size).map { Double(row[offset + head * size + $0]) }
       }
       let scores = (0..<shape.keys).map { key in
-        keyOrValue(key, 0).enumerated().reduce(0) { $0 + $1.element * Double(queryRow[head * size + $1.offset]) }
+        keyOrValue(key, 0).enumerated().reduce(0) {
+          $0 + $1.element * Double(queryRow[head * size + $1.offset])
+        }
           / Double(size).squareRoot()
       }
       let maximum = scores.max() ?? 0
@@ -95,7 +97,9 @@ import Testing
       let sum = terms.reduce(0, +)
       var output = [Double](repeating: 0, count: size)
       for key in 0..<shape.keys {
-        for (index, value) in keyOrValue(key, columns).enumerated() { output[index] += terms[key] / sum * value }
+        for (index, value) in keyOrValue(key, columns).enumerated() {
+          output[index] += terms[key] / sum * value
+        }
       }
       return (terms.map { $0 / sum }, output)
     }
@@ -105,7 +109,8 @@ import Testing
     let arena = Arena()
     let inputs = Inputs(shape, arena: arena)
     let (rows, columns) = (shape.images * shape.queries, inputs.columns)
-    func attend(threads: Int, images: Range<Int>? = nil, probabilities: GuardedMatrix? = nil) -> GuardedMatrix {
+    func attend(threads: Int, images: Range<Int>? = nil, probabilities: GuardedMatrix? = nil) -> GuardedMatrix
+    {
       let images = images ?? 0..<shape.images
       let out = GuardedMatrix(rows: images.count * shape.queries, columns: columns, gap: 3) { _, _ in .nan }
       let pool = threads > 1 ? ThreadPool(threadCount: threads) : nil
@@ -125,7 +130,9 @@ import Testing
     let limit = halves ? AttentionPrecisionTests.halfLimit : AttentionTests.limit
     for image in 0..<shape.images {
       for head in 0..<shape.heads {
-        for query in Set(stride(from: 0, to: shape.queries, by: max(1, shape.queries / 4))).union([shape.queries - 1]) {
+        for query in Set(stride(from: 0, to: shape.queries, by: max(1, shape.queries / 4))).union([
+          shape.queries - 1
+        ]) {
           let expected = inputs.reference(image: image, head: head, query: query)
           let row = image * shape.queries + query
           for out in [out, kept] {

@@ -185,7 +185,8 @@ import Testing
     func halves(_ matrix: GuardedMatrix) -> HalfMatrixView {
       let half = arena.halfMatrix(rows: matrix.rows, columns: columns)
       for row in 0..<matrix.rows {
-        let target = UnsafeMutableRawBufferPointer(start: half.base + row * half.rowStride, count: 2 * columns)
+        let target = UnsafeMutableRawBufferPointer(
+          start: half.base + row * half.rowStride, count: 2 * columns)
         _ = Elements.convertFloat32ToBFloat16(matrix.view.row(row), into: target)
       }
       return half
@@ -202,7 +203,8 @@ import Testing
 
     let reference = GuardedMatrix(rows: tokens * images, columns: columns)
     Compute().attention(
-      .floats(queries: inputs.queries.view, keys: inputs.keys.view, values: inputs.values.view), images: images,
+      .floats(queries: inputs.queries.view, keys: inputs.keys.view, values: inputs.values.view),
+      images: images,
       numHeads: heads, into: .floats(reference.mutableView), arena: arena)
     expectClose(out.values, reference.values.map(Double.init)) { _ in AttentionTests.halfLimit }
 

@@ -46,7 +46,9 @@ struct WindowCase: Sendable, CustomTestStringConvertible {
 }
 
 @Suite struct ConvolutionTests {
-  private func check(_ shape: WindowCase, _ channels: Int, _ outputs: Int, gap: Int, _ compute: Compute) throws {
+  private func check(_ shape: WindowCase, _ channels: Int, _ outputs: Int, gap: Int, _ compute: Compute)
+    throws
+  {
     var random = TestRandom()
     let input = random.matrix(shape.size.count, channels, gap: gap)
     let weight = random.matrix(outputs, shape.kernel.count * channels, gap: 1)

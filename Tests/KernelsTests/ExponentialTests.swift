@@ -37,8 +37,8 @@ import Testing
     return found
   }
 
-  /// Relative: bfloat16 rounds to 2^-9, the exponential is within a part in 10,000; the exponent's own roundings are nothing beside it.
-  static let halfLimit = 0x1p-9 + 1.2e-4
+  /// Relative: bfloat16 rounds to 2^-8, the exponential is within a part in 10,000; the exponent's own roundings are nothing beside it.
+  static let halfLimit = 0x1p-8 + 1.2e-4
   /// Below the normal floats bfloat16 may be flushed to 0.
   static let halfFlushed = 0x1p-126
 

@@ -39,7 +39,9 @@ import Testing
     let operations = try operations(variant)
     var random = TestRandom()
     for columns in lengths {
-      for (low, high) in [(-1, 1), (0, 1), (-1, 0), (-0.17, 8), (1e-30, 2e-30), (-1e38, 2e38), (3, 4)] as [(Float, Float)] {
+      for (low, high) in [(-1, 1), (0, 1), (-1, 0), (-0.17, 8), (1e-30, 2e-30), (-1e38, 2e38), (3, 4)]
+        as [(Float, Float)]
+      {
         let x = random.matrix(5, columns, gap: 1, in: low...high)
         x.base[0] = 0
         for element in [CKERNELS_UINT8, CKERNELS_UINT16] {
@@ -80,7 +82,8 @@ import Testing
       func levels(_ operations: ckernels_operations) -> ([UInt8], [Float], [Int32]) {
         let stride = (columns + 3) / 4 * 4
         var (out, scales, zeroPoints) = (
-          [UInt8](repeating: 0, count: 7 * stride), [Float](repeating: 0, count: 7), [Int32](repeating: 0, count: 7)
+          [UInt8](repeating: 0, count: 7 * stride), [Float](repeating: 0, count: 7),
+          [Int32](repeating: 0, count: 7)
         )
         operations.quantize(x.base, x.stride, 7, columns, CKERNELS_UINT8, &out, stride, &scales, &zeroPoints)
         return (out, scales, zeroPoints)
@@ -113,7 +116,9 @@ import Testing
         guard abs(exact) < 3e38 else { continue }
         // A row below 2^-112 counts as zero.
         let lost = 0x1p-112 * 10 * abs(Double(values[output]))
-        #expect(abs(Double(found) - exact) <= abs(exact) * 0.01 + lost + 1e-35, "\(values[row]) x \(values[output])")
+        #expect(
+          abs(Double(found) - exact) <= abs(exact) * 0.01 + lost + 1e-35, "\(values[row]) x \(values[output])"
+        )
       }
     }
   }

@@ -60,7 +60,8 @@ import Testing
       #expect(out.isIntact)
       for activation in Activation.allCases {
         compute.linear(
-          x, weight: weight, bias: bias?.base, activation: activation, into: .store(out.mutableView), arena: arena)
+          x, weight: weight, bias: bias?.base, activation: activation, into: .store(out.mutableView),
+          arena: arena)
         let activated = sums.map(activation.reference)
         expectClose(out.values, activated, "linear with \(activation)") {
           limits[$0] * Activation.steepestSlope + activation.limit(activated[$0])

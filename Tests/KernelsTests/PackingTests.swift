@@ -29,10 +29,13 @@ import Testing
         let columns = GuardedMatrix(rows: inner, columns: outputs, gap: 3) { Float(value($1, $0)) }
         var expected = [Int](repeating: 0, count: count)
         for output in 0..<outputs {
-          for k in 0..<inner { expected[place(layout, inner: inner, output: output, k: k)] = value(output, k) }
+          for k in 0..<inner {
+            expected[place(layout, inner: inner, output: output, k: k)] = value(output, k)
+          }
         }
         func check<T>(_ type: T.Type, _ fill: (UnsafeMutableRawPointer) -> Void, _ read: (T) -> Int) {
-          let memory = UnsafeMutableRawPointer.allocate(byteCount: count * layout.element_bytes + 64, alignment: 64)
+          let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: count * layout.element_bytes + 64, alignment: 64)
           defer { memory.deallocate() }
           memory.initializeMemory(as: UInt8.self, repeating: 0xee, count: count * layout.element_bytes + 64)
           fill(memory)
@@ -44,8 +47,12 @@ import Testing
         func half(_ value: UInt16) -> Int { Int(Float(bitPattern: UInt32(value) << 16)) }
         switch layout.element_bytes {
         case 4:
-          check(Float.self, { ckernels_pack_rows(layout, rows.base, rows.stride, outputs, inner, $0) }) { Int($0) }
-          check(Float.self, { ckernels_pack_columns(layout, columns.base, columns.stride, outputs, inner, $0) }) {
+          check(Float.self, { ckernels_pack_rows(layout, rows.base, rows.stride, outputs, inner, $0) }) {
+            Int($0)
+          }
+          check(
+            Float.self, { ckernels_pack_columns(layout, columns.base, columns.stride, outputs, inner, $0) }
+          ) {
             Int($0)
           }
         case 2:
@@ -58,12 +65,17 @@ import Testing
           check(UInt16.self, { ckernels_pack_rows(layout, rows.base, rows.stride, outputs, inner, $0) }, half)
           check(UInt16.self, { ckernels_pack_rows_bfloat16(layout, halves, inner, outputs, inner, $0) }, half)
           check(
-            UInt16.self, { ckernels_pack_columns(layout, columns.base, columns.stride, outputs, inner, $0) }, half)
-          check(UInt16.self, { ckernels_pack_columns_bfloat16(layout, turned, outputs, outputs, inner, $0) }, half)
+            UInt16.self, { ckernels_pack_columns(layout, columns.base, columns.stride, outputs, inner, $0) },
+            half)
+          check(
+            UInt16.self, { ckernels_pack_columns_bfloat16(layout, turned, outputs, outputs, inner, $0) }, half
+          )
         default:
           let levels = (0..<outputs).flatMap { output in (0..<inner).map { Int8(value(output, $0)) } }
           var sums = [Int32](repeating: 0, count: outputs)
-          check(Int8.self, { ckernels_pack_rows_int8(layout, levels, inner, outputs, inner, $0, &sums) }) { Int($0) }
+          check(Int8.self, { ckernels_pack_rows_int8(layout, levels, inner, outputs, inner, $0, &sums) }) {
+            Int($0)
+          }
           for output in 0..<outputs {
             #expect(Int(sums[output]) == (0..<inner).reduce(0) { $0 + value(output, $1) })
           }
@@ -131,7 +143,9 @@ import Testing
       (0x7f7f_ffff, 0x7f80), (0x7f80_0000, 0x7f80), (0xff80_0000, 0xff80), (0x8000_0000, 0x8000),
     ]
     for columns in lengths {
-      let x = GuardedMatrix(rows: 3, columns: columns, gap: 1) { Float(bitPattern: cases[($0 + $1) % cases.count].0) }
+      let x = GuardedMatrix(rows: 3, columns: columns, gap: 1) {
+        Float(bitPattern: cases[($0 + $1) % cases.count].0)
+      }
       let stride = (2 * columns + 3) / 4 * 4 + 4
       var out = [UInt8](repeating: 0xee, count: 3 * stride)
       operations.round_to_bfloat16(x.base, x.stride, 3, columns, CKERNELS_BFLOAT16, &out, stride)
@@ -232,10 +246,12 @@ import Testing
       for left in lefts {
         for right in rights {
           let out = GuardedMatrix(rows: rows, columns: outputs, gap: 1) { _, _ in .nan }
-          Compute.multiply(left, right, precision: precision, bias: bias.base, into: out.mutableView, arena: arena)
+          Compute.multiply(
+            left, right, precision: precision, bias: bias.base, into: out.mutableView, arena: arena)
           expectClose(out.values, expected) { limits[$0] }
           Compute.multiply(
-            left, right, precision: precision, bias: bias.base, adds: true, into: out.mutableView, arena: arena)
+            left, right, precision: precision, bias: bias.base, adds: true, into: out.mutableView,
+            arena: arena)
           expectClose(out.values, expected.map { 2 * $0 }) { 3 * limits[$0] }
           #expect(out.isIntact)
         }

@@ -223,7 +223,8 @@ final class EncodedProduct {
               zero_points: zeroPoints,
               panels: panels.base + first / layout.width * ckernels_panel_bytes(layout, numbers.inner),
               scales: scales, sums: sums, bias: finish.bias.map { UnsafePointer($0.base + first) },
-              activation: finish.activation, gamma: finish.gamma.map { UnsafePointer($0.base + first) }, out: out,
+              activation: finish.activation, gamma: finish.gamma.map { UnsafePointer($0.base + first) },
+              out: out,
               out_stride: stride, store: finish.store)
             kernel.multiply(&product)
           }

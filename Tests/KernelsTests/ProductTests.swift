@@ -79,9 +79,12 @@ struct ProductTrial {
           sums.withUnsafeBufferPointer { sums in
             var product = ckernels_product(
               rows: x.rows, inner: inner, outputs: outputs, x: rows, x_stride: stride,
-              factors: isExact ? factors.baseAddress : nil, zero_points: zeroPoints.baseAddress, panels: panels,
-              scales: scales.baseAddress, sums: sums.baseAddress, bias: finish.bias.map { UnsafePointer($0.base) },
-              activation: finish.activation, gamma: finish.gamma.map { UnsafePointer($0.base) }, out: out.base,
+              factors: isExact ? factors.baseAddress : nil, zero_points: zeroPoints.baseAddress,
+              panels: panels,
+              scales: scales.baseAddress, sums: sums.baseAddress,
+              bias: finish.bias.map { UnsafePointer($0.base) },
+              activation: finish.activation, gamma: finish.gamma.map { UnsafePointer($0.base) },
+              out: out.base,
               out_stride: outStride, store: finish.store)
             kernel.multiply(&product)
           }
@@ -109,14 +112,16 @@ struct ProductTrial {
 
   /// Products of two numbers that were rounded to 8 bits each differ from the exact ones by two relative errors of 2^-9, which
   /// add up at worst; int8: half a step of 1/255 of the range of x, and of 1/127 of that of w.
-  private static func limits(_ precision: Precision, _ x: GuardedMatrix, _ weight: GuardedMatrix) -> [Double] {
+  private static func limits(_ precision: Precision, _ x: GuardedMatrix, _ weight: GuardedMatrix) -> [Double]
+  {
     (0..<x.rows).flatMap { row in
       (0..<weight.rows).map { output in
         let (left, right) = (x.view.row(row), weight.view.row(output))
         let magnitude = zip(left, right).reduce(0.0) { $0 + Double(abs($1.0 * $1.1)) }
         switch precision {
         case .fp32: return LinearTests.productLimit(x.columns, magnitude: magnitude)
-        case .bf16: return magnitude * 2.1 * 0x1p-9 + LinearTests.productLimit(x.columns, magnitude: magnitude)
+        case .bf16:
+          return magnitude * 2.1 * 0x1p-9 + LinearTests.productLimit(x.columns, magnitude: magnitude)
         case .int8:
           let step = Double(max(0, left.max() ?? 0) - min(0, left.min() ?? 0)) / 255 / 2 * 1.01
           let weightStep = right.reduce(0.0) { max($0, Double(abs($1))) } / 127 / 2 * 1.01
@@ -153,7 +158,8 @@ struct ProductTrial {
   func finishes(variant: KernelVariant, precision: Precision) throws {
     let kinds: [(ckernels_activation, Activation?)] = [
       (CKERNELS_IDENTITY, nil), (CKERNELS_GELU, .gelu), (CKERNELS_GELU_TANH, .geluTanh),
-      (CKERNELS_QUICK_GELU, .quickGELU), (CKERNELS_SILU, .silu), (CKERNELS_RELU, .relu), (CKERNELS_TANH, .tanh),
+      (CKERNELS_QUICK_GELU, .quickGELU), (CKERNELS_SILU, .silu), (CKERNELS_RELU, .relu),
+      (CKERNELS_TANH, .tanh),
     ]
     var random = TestRandom()
     for (rows, inner, outputs) in [(15, 40, 45), (3, 7, 5), (14, 33, 32)] {
@@ -193,7 +199,8 @@ struct ProductTrial {
             trial.run(finish, into: halves)
             #expect(halves.isIntact)
             for row in 0..<rows {
-              let words = UnsafeRawPointer(halves.base + row * halves.stride).assumingMemoryBound(to: UInt16.self)
+              let words = UnsafeRawPointer(halves.base + row * halves.stride).assumingMemoryBound(
+                to: UInt16.self)
               for output in 0..<outputs {
                 let index = row * outputs + output
                 let value = Double(Float(bitPattern: UInt32(words[output]) << 16))

@@ -89,7 +89,8 @@ import Testing
         #expect(level == (values[row] == 0 ? 0 : values[row] > 0 ? 255 : -255))
         let value = Double(found.scales[row]) * Double(level)
         #expect(abs(value - Double(values[row])) <= abs(Double(values[row])) * floatEpsilon)
-        #expect(found.levels[row * length..<(row + 1) * length].allSatisfy { $0 == found.levels[row * length] })
+        #expect(
+          found.levels[row * length..<(row + 1) * length].allSatisfy { $0 == found.levels[row * length] })
       }
     }
   }
@@ -150,7 +151,8 @@ import Testing
       #expect(!levels.contains(-128))
       for column in 0..<length {
         let (value, step) = (Double(w[row, column]), Double(found.scales[row]))
-        #expect(abs(step * Double(levels[levels.startIndex + column]) - value) <= step * QuantizationTests.steps)
+        #expect(
+          abs(step * Double(levels[levels.startIndex + column]) - value) <= step * QuantizationTests.steps)
       }
     }
   }

@@ -16,7 +16,7 @@ import VisionTransformer
   static func leastCosine(_ precision: Precision) -> Float {
     switch precision {
     case .fp32: 1 - 1e-6
-    case .bf16: 0.9999
+    case .bf16: 0.9995
     case .int8: 0.99
     }
   }

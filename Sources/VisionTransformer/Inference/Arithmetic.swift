@@ -13,7 +13,7 @@ extension VisionTransformer {
     case .patchEmbedding:
       let patches = tokens - Double(configuration.numPrefixTokens)
       let pixels = Extent(height: transform.size.height, width: transform.size.width)
-      products = patches * parameters.patchEmbedding.size + (parameters.stem?.products(of: pixels) ?? 0)
+      products = patches * patchProducts + (parameters.stem?.products(of: pixels) ?? 0)
     case .qkv: products = tokens * blocks.sum(\.attentions) { $0.qkv.size }
     case .attention:
       let scores = 2 * tokens * tokens * Double(configuration.embedDim)
@@ -25,6 +25,12 @@ extension VisionTransformer {
     case .norm, .conversion, .activation, .other: products = 0
     }
     return 2 * products / 1e9
+  }
+
+  /// Multiplications for one patch: the sums of channels that stand behind the weight (`PatchMeans`) do not count.
+  private var patchProducts: Double {
+    let weight = parameters.patchEmbedding.weight
+    return Double(weight.outputs) * Double(parameters.stem == nil ? configuration.patchDim : weight.inner)
   }
 
   /// Multiplications behind the last block.

@@ -33,7 +33,7 @@ import Testing
             expected[place(layout, inner: inner, output: output, k: k)] = value(output, k)
           }
         }
-        func check<T>(_ type: T.Type, _ fill: (UnsafeMutableRawPointer) -> Void, _ read: (T) -> Int) {
+        func check<T>(_ type: T.Type, _ read: (T) -> Int, _ fill: (UnsafeMutableRawPointer) -> Void) {
           let memory = UnsafeMutableRawPointer.allocate(
             byteCount: count * layout.element_bytes + 64, alignment: 64)
           defer { memory.deallocate() }
@@ -44,16 +44,14 @@ import Testing
           let end = count * layout.element_bytes
           #expect((end..<end + 64).allSatisfy { memory.load(fromByteOffset: $0, as: UInt8.self) == 0xee })
         }
+        func whole(_ value: Float) -> Int { Int(value) }
         func half(_ value: UInt16) -> Int { Int(Float(bitPattern: UInt32(value) << 16)) }
+        func byte(_ value: Int8) -> Int { Int(value) }
         switch layout.element_bytes {
         case 4:
-          check(Float.self, { ckernels_pack_rows(layout, rows.base, rows.stride, outputs, inner, $0) }) {
-            Int($0)
-          }
-          check(
-            Float.self, { ckernels_pack_columns(layout, columns.base, columns.stride, outputs, inner, $0) }
-          ) {
-            Int($0)
+          check(Float.self, whole) { ckernels_pack_rows(layout, rows.base, rows.stride, outputs, inner, $0) }
+          check(Float.self, whole) {
+            ckernels_pack_columns(layout, columns.base, columns.stride, outputs, inner, $0)
           }
         case 2:
           let halves = (0..<outputs).flatMap { output in
@@ -62,20 +60,18 @@ import Testing
           let turned = (0..<inner).flatMap { k in
             (0..<outputs).map { UInt16(Float(value($0, k)).bitPattern >> 16) }
           }
-          check(UInt16.self, { ckernels_pack_rows(layout, rows.base, rows.stride, outputs, inner, $0) }, half)
-          check(UInt16.self, { ckernels_pack_rows_bfloat16(layout, halves, inner, outputs, inner, $0) }, half)
-          check(
-            UInt16.self, { ckernels_pack_columns(layout, columns.base, columns.stride, outputs, inner, $0) },
-            half)
-          check(
-            UInt16.self, { ckernels_pack_columns_bfloat16(layout, turned, outputs, outputs, inner, $0) }, half
-          )
+          check(UInt16.self, half) { ckernels_pack_rows(layout, rows.base, rows.stride, outputs, inner, $0) }
+          check(UInt16.self, half) { ckernels_pack_rows_bfloat16(layout, halves, inner, outputs, inner, $0) }
+          check(UInt16.self, half) {
+            ckernels_pack_columns(layout, columns.base, columns.stride, outputs, inner, $0)
+          }
+          check(UInt16.self, half) {
+            ckernels_pack_columns_bfloat16(layout, turned, outputs, outputs, inner, $0)
+          }
         default:
           let levels = (0..<outputs).flatMap { output in (0..<inner).map { Int8(value(output, $0)) } }
           var sums = [Int32](repeating: 0, count: outputs)
-          check(Int8.self, { ckernels_pack_rows_int8(layout, levels, inner, outputs, inner, $0, &sums) }) {
-            Int($0)
-          }
+          check(Int8.self, byte) { ckernels_pack_rows_int8(layout, levels, inner, outputs, inner, $0, &sums) }
           for output in 0..<outputs {
             #expect(Int(sums[output]) == (0..<inner).reduce(0) { $0 + value(output, $1) })
           }
@@ -132,93 +128,6 @@ import Testing
     }
     #expect(storage.byteCount >= bytes && storage.byteCount < bytes + 64 * 40)
     #expect(PackedMatrix(describing: 3, inner: 4, precision: .fp32).outputs == 3)
-  }
-
-  @Test(arguments: KernelVariant.available)
-  func roundsToBFloat16(variant: KernelVariant) throws {
-    let operations = try operations(variant)
-    // Ties to even, both ways; the largest; NaN; signed zeros.
-    let cases: [(UInt32, UInt16)] = [
-      (0x3f80_8000, 0x3f80), (0x3f81_8000, 0x3f82), (0x3f80_8001, 0x3f81), (0x3f80_7fff, 0x3f80),
-      (0x7f7f_ffff, 0x7f80), (0x7f80_0000, 0x7f80), (0xff80_0000, 0xff80), (0x8000_0000, 0x8000),
-    ]
-    for columns in lengths {
-      let x = GuardedMatrix(rows: 3, columns: columns, gap: 1) {
-        Float(bitPattern: cases[($0 + $1) % cases.count].0)
-      }
-      let stride = (2 * columns + 3) / 4 * 4 + 4
-      var out = [UInt8](repeating: 0xee, count: 3 * stride)
-      operations.round_to_bfloat16(x.base, x.stride, 3, columns, CKERNELS_BFLOAT16, &out, stride)
-      for row in 0..<3 {
-        for column in 0..<columns {
-          let place = row * stride + 2 * column
-          #expect(UInt16(out[place]) | UInt16(out[place + 1]) << 8 == cases[(row + column) % cases.count].1)
-        }
-        if columns % 2 == 1 { #expect(out[row * stride + 2 * columns] == 0) }
-        #expect(out[row * stride + stride - 1] == 0xee)
-      }
-      var wide = [Float](repeating: 0, count: columns)
-      operations.round_to_bfloat16(x.base, x.stride, 1, columns, CKERNELS_ROUNDED_FLOAT32, &wide, 4 * columns)
-      for column in 0..<columns {
-        #expect(wide[column].bitPattern == UInt32(cases[column % cases.count].1) << 16)
-      }
-    }
-  }
-
-  /// Exponentials times the reciprocal of their sum are the softmax.
-  @Test(arguments: KernelVariant.available)
-  func exponentialsAreASoftmax(variant: KernelVariant) throws {
-    let operations = try operations(variant)
-    var random = TestRandom()
-    for columns in lengths {
-      let x = random.matrix(4, columns, gap: 2, in: -20...20)
-      if columns > 2 { x.base[x.stride + 1] = -.infinity }
-      let scale: Float = 0.7
-      let expected = (0..<4).map { row -> [Double] in
-        let values = x.view.row(row).map { Double($0) }
-        let terms = values.map { exp(Double(scale) * ($0 - (values.max() ?? 0))) }
-        let sum = terms.reduce(0, +)
-        return terms.map { $0 / sum }
-      }
-      for element in [CKERNELS_FLOAT32, CKERNELS_BFLOAT16] {
-        let y = GuardedMatrix(rows: 4, columns: columns, gap: 2) { x[$0, $1] }
-        var reciprocals = [Float](repeating: 0, count: 4)
-        operations.exponentials(y.base, y.stride, 4, columns, scale, element, &reciprocals)
-        #expect(y.isIntact || columns % 2 == 1 && element == CKERNELS_BFLOAT16)
-        for row in 0..<4 {
-          let start = UnsafeRawPointer(y.base + row * y.stride)
-          for column in 0..<columns {
-            let value =
-              element == CKERNELS_FLOAT32
-              ? y[row, column]
-              : Float(
-                bitPattern: UInt32(start.load(fromByteOffset: 2 * column, as: UInt16.self)) << 16)
-            // float32: an exponent of up to 28 rounded, and a sum; bfloat16: 8 bits and a part in 10,000.
-            let limit = element == CKERNELS_FLOAT32 ? 40 * floatEpsilon : 0x1p-8 + 4e-4
-            let wanted = expected[row][column]
-            #expect(abs(Double(value * reciprocals[row]) - wanted) <= wanted * limit + 1e-38)
-          }
-        }
-      }
-      for value in [Float.nan, .infinity] {
-        let y = GuardedMatrix(rows: 1, columns: columns) { _, column in column == columns - 1 ? value : 1 }
-        var reciprocal: Float = 0
-        operations.exponentials(y.base, y.stride, 1, columns, 1, CKERNELS_FLOAT32, &reciprocal)
-        #expect(reciprocal.isNaN)
-      }
-    }
-  }
-
-  /// exp is right to 2 units in the last place over its whole range.
-  @Test(arguments: KernelVariant.available)
-  func exponentialIsAccurate(variant: KernelVariant) throws {
-    let operations = try operations(variant)
-    let count = 40_000
-    let x = GuardedMatrix(rows: 1, columns: count) { _, column in -Float(column) * 87.3 / Float(count) }
-    let arguments = x.values
-    var reciprocal: Float = 0
-    operations.exponentials(x.base, x.stride, 1, count, 1, CKERNELS_FLOAT32, &reciprocal)
-    expectClose(x.values, arguments.map { exp(Double($0)) }) { exp(Double(arguments[$0])) * 2 * floatEpsilon }
   }
 
   @Test(arguments: [Precision.fp32, .bf16])

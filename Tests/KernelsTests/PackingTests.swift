@@ -85,6 +85,7 @@ import Testing
   func partsMakeOneMatrix(precision: Precision) throws {
     var random = TestRandom()
     let (whole, x) = (random.matrix(75, 40), random.matrix(9, 40))
+    defer { withExtendedLifetime((whole, x)) {} }
     let parts = [0..<20, 20..<23, 23..<75].map { whole.view[$0, 0..<40] }
     func results(_ parts: [MatrixView], threads: Int) throws -> [Float] {
       let packed = try PackedMatrix(
@@ -104,6 +105,7 @@ import Testing
     var random = TestRandom()
     let parts = (0..<3).map { _ in random.matrix(37, 21, gap: 2) }
     parts[1].base[30 * parts[1].stride + 20] = value
+    defer { withExtendedLifetime(parts) {} }
     #expect(throws: PackingError.nonFinite(part: 1)) {
       try PackedMatrix(parts.map(\.view), precision: precision, storage: PackedStorage())
     }
@@ -116,14 +118,17 @@ import Testing
     #expect(try PackedMatrix([zeros.view], precision: .int8, storage: storage).precision == .fp32)
     let fits = zeros.view[0..<1, 0..<width]
     #expect(try PackedMatrix([fits], precision: .int8, storage: storage).precision == .int8)
+    withExtendedLifetime(zeros) {}
   }
 
   @Test func storageGrowsByWhatIsPacked() throws {
     let storage = PackedStorage()
+    let zeros = GuardedMatrix(rows: 64, columns: 1000)  // a view does not keep it alive
+    defer { withExtendedLifetime(zeros) {} }
     var bytes = 0
     for _ in 0..<40 {
       let matrix = try PackedMatrix(
-        [GuardedMatrix(rows: 64, columns: 1000).view], precision: .fp32, storage: storage)
+        [zeros.view], precision: .fp32, storage: storage)
       bytes += matrix.byteCount
     }
     #expect(storage.byteCount >= bytes && storage.byteCount < bytes + 64 * 40)
@@ -139,6 +144,7 @@ import Testing
       let turnedA = GuardedMatrix(rows: inner, columns: rows, gap: 3) { a[$1, $0] }
       let turnedB = GuardedMatrix(rows: outputs, columns: inner) { b[$1, $0] }
       let bias = random.matrix(1, outputs)
+      defer { withExtendedLifetime((a, b, turnedA, turnedB)) {} }
       let lefts: [ProductFactor] = [.asIs(a.view), .transposed(turnedA.view)]
       let rights: [ProductFactor] = [.asIs(b.view), .transposed(turnedB.view)]
       var expected: [Double] = []

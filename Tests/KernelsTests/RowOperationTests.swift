@@ -92,15 +92,19 @@ import Testing
     // The sentinels around are NaN: they must not be seen.
     var values = [Float](repeating: .greatestFiniteMagnitude, count: length)
     values[length / 2] = -.leastNonzeroMagnitude
-    #expect(operations.all_finite(GuardedMatrix(values).base, length))
+    func allFinite(_ values: [Float]) -> Bool {
+      let row = GuardedMatrix(values)
+      return withExtendedLifetime(row) { operations.all_finite(row.base, values.count) }
+    }
+    #expect(allFinite(values))
     for bad in [Float.nan, -.nan, .signalingNaN, .infinity, -.infinity] {
       for position in [0, length / 2, length - 1] {
         var values = values
         values[position] = bad
-        #expect(!operations.all_finite(GuardedMatrix(values).base, length), "\(bad) at \(position)")
+        #expect(!allFinite(values), "\(bad) at \(position)")
       }
     }
-    #expect(operations.all_finite(GuardedMatrix([]).base, 0))
+    #expect(allFinite([]))
   }
 
   @Test func findsNonFiniteValuesInMatrices() {

@@ -127,5 +127,6 @@ func haveSameBits(_ a: [Float], _ b: [Float]) -> Bool {
 
 /// Weights packed for the kernels in use.
 func packed(_ weight: GuardedMatrix, _ precision: Precision = .fp32) throws -> PackedMatrix {
-  try PackedMatrix([weight.view], precision: precision, storage: PackedStorage())
+  defer { withExtendedLifetime(weight) {} }
+  return try PackedMatrix([weight.view], precision: precision, storage: PackedStorage())
 }

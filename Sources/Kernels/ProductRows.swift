@@ -61,6 +61,16 @@ public struct HalfMatrixView: @unchecked Sendable {
       base: base + rows.lowerBound * rowStride + columns.lowerBound,
       rows: rows.count, columns: columns.count, rowStride: rowStride)
   }
+
+  /// Copies a matrix of the same shape; the two must not overlap.
+  public func copy(from source: HalfMatrixView) {
+    precondition(
+      source.rows == rows && source.columns == columns,
+      "copy: [\(source.rows), \(source.columns)] does not fit [\(rows), \(columns)]")
+    for row in 0..<rows {
+      (base + row * rowStride).update(from: source.base + row * source.rowStride, count: columns)
+    }
+  }
 }
 
 extension Arena {

@@ -38,7 +38,7 @@ public enum TokenSelection: String, CaseIterable, Sendable {
 extension InferenceSession {
   /// The logits [C] of each image; nil where they are not finite.
   public func logits(of images: [Image]) -> [[Float]?] {
-    run(.images(images)) { output in
+    run(.images(images), allTokens: false) { output in
       images.indices.map { index in
         guard let logits = output.logits else { return nil }
         return finite(logits[index..<index + 1, 0..<logits.columns])
@@ -54,7 +54,8 @@ extension InferenceSession {
         select(selection, from: tokens, count: images.count)
       }
     }
-    return run(.images(images)) { output in
+    let needsPatches = selection == .patches || selection == .all || selection == .mean
+    return run(.images(images), allTokens: needsPatches) { output in
       // Where the norm comes behind the pool (`fc_norm`), the pooled features are the normed mean.
       let isNormedMean = model.configuration.hasFeatureNorm && model.configuration.globalPool == .average
       if selection == .pooled || selection == .mean && isNormedMean {
@@ -66,9 +67,9 @@ extension InferenceSession {
   }
 
   private func select(_ selection: TokenSelection, from tokens: MatrixView, count: Int) -> [[Float]?] {
-    let numPrefix = model.configuration.numPrefixTokens
+    let (numPrefix, numTokens) = (model.configuration.numPrefixTokens, tokens.rows / max(1, count))
     return (0..<count).map { image in
-      let rows = image * model.numTokens..<(image + 1) * model.numTokens
+      let rows = image * numTokens..<(image + 1) * numTokens
       let range =
         switch selection {
         case .classToken: rows.lowerBound..<rows.lowerBound + 1

@@ -7,6 +7,10 @@ public enum Fixtures {
   public static let folder = FilePath(#filePath).removingLastComponent().removingLastComponent().appending(
     "Fixtures")
   public static let models = folder.appending("models")
+  /// The names of the models there.
+  public static let modelNames: [String] =
+    ((try? FileManager.default.contentsOfDirectory(atPath: models.string)) ?? [])
+    .filter { !$0.hasPrefix(".") && !$0.hasSuffix(".md") }.sorted()
   /// The project's own folder.
   public static let project = folder.removingLastComponent().removingLastComponent()
 

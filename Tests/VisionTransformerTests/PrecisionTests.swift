@@ -117,6 +117,23 @@ import VisionTransformer
     for threads in 2...3 { #expect(try results(threads) == reference) }
   }
 
+  /// Tokens that neither pool nor heads read may be left out: the rest has the same bits, on one thread and on several.
+  @Test(arguments: Precision.allCases) func unreadTokensAreLeftOut(_ precision: Precision) throws {
+    for name in Fixtures.modelNames {
+      let model = try VisionTransformer(Fixtures.checkpoint(name), options: .init(precision: precision))
+      let images = RandomInputs.images(3, for: model, seed: 11)
+      let whole = Results.of(InferenceSession(model), images).map { $0.without("tokens") }
+      for compute in [Compute(), Compute(pool: ThreadPool(threadCount: 3))] {
+        let session = InferenceSession(model, compute: compute)
+        #expect(Results.of(session, images, allTokens: false) == whole, "\(name)")
+      }
+      let leastTokens = InferenceSession(model).run(.tensors(images), allTokens: false) { $0.tokens.rows }
+      let readsToken = model.configuration.globalPool == .token
+      #expect(
+        leastTokens == (readsToken ? (model.configuration.hasDistillationHead ? 2 : 1) : model.numTokens) * 3)
+    }
+  }
+
   /// Outputs whose weights are all zero, as pruned models have them, are zero, and spoil no other.
   @Test(arguments: Precision.allCases) func weightsOfZeros(_ precision: Precision) throws {
     var parts = try ModelParts("timm-token")
@@ -144,17 +161,26 @@ struct Results: Equatable {
   /// Each token, the pooled features, the logits and the embedding, as far as the model has them.
   private(set) var parts: [String: [Float]] = [:]
 
+  func without(_ part: String) -> Results {
+    var rest = self
+    rest.parts[part] = nil
+    return rest
+  }
+
   static func of(_ model: VisionTransformer, _ images: [[Float]]) -> [Results] {
     of(InferenceSession(model), images)
   }
 
-  static func of(_ session: InferenceSession, _ images: [[Float]]) -> [Results] {
+  /// - Parameter allTokens: whether the tokens are among the parts, and all of them are computed.
+  static func of(_ session: InferenceSession, _ images: [[Float]], allTokens: Bool = true) -> [Results] {
     let numTokens = session.model.numTokens
-    return session.run(.tensors(images)) { output in
+    return session.run(.tensors(images), allTokens: allTokens) { output in
       images.indices.map { image in
         var results = Results()
-        results.parts["tokens"] = (image * numTokens..<(image + 1) * numTokens).flatMap {
-          output.tokens.row($0)
+        if allTokens {
+          results.parts["tokens"] = (image * numTokens..<(image + 1) * numTokens).flatMap {
+            output.tokens.row($0)
+          }
         }
         results.parts["features"] = Array(output.features.row(image))
         results.parts["logits"] = output.logits.map { Array($0.row(image)) }

@@ -86,14 +86,14 @@ public struct Benchmark: Sendable {
     let clock = options.measuresOperations ? OperationClock() : nil
     let session = InferenceSession(model, compute: compute, clock: clock)
     let batch = InferenceSession.Batch.images(images(seed: seed))
-    for _ in 0..<Self.warmUpBatches where !run.isCancelled { session.run(batch) { _ in } }
+    for _ in 0..<Self.warmUpBatches where !run.isCancelled { session.run(batch, allTokens: false) { _ in } }
     clock?.reset()
     var recording = Recording()
     let start = ContinuousClock.now
     run.start()
     var last = start
     while run.next() {
-      session.run(batch) { _ in }
+      session.run(batch, allTokens: false) { _ in }
       let now = ContinuousClock.now
       recording.batches.append(now - last)
       last = now

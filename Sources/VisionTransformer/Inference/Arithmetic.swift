@@ -1,26 +1,38 @@
 import Kernels
 
 extension VisionTransformer {
-  /// Floating-point operations of one image's matrix products, in billions; a multiply-add counts as two.
+  /// How many tokens of an image pool and heads read, from the first on; nil for all of them.
+  var numReadTokens: Int? {
+    guard configuration.globalPool == .token else { return nil }
+    return configuration.hasDistillationHead ? 2 : 1
+  }
+
+  /// Floating-point operations of the matrix products from one image to its features and logits, in billions; a multiply-add counts
+  /// as two.
   public var gflops: Double { NetworkOperation.allCases.reduce(0) { $0 + gflops(of: $1) } }
 
   /// The share of one kind of operation in `gflops`.
   public func gflops(of operation: NetworkOperation) -> Double {
     let tokens = Double(numTokens)
     let blocks = parameters.blocks
+    // What pool and heads do not read is left out of the last block.
+    let readTokens = numReadTokens.map { Double($0) } ?? tokens
+    func ofRows(_ size: (ArraySlice<Parameters.Block>) -> Double) -> Double {
+      tokens * size(blocks.dropLast()) + readTokens * size(blocks.suffix(1))
+    }
     let products: Double
     switch operation {
     case .patchEmbedding:
       let patches = tokens - Double(configuration.numPrefixTokens)
       let pixels = Extent(height: transform.size.height, width: transform.size.width)
       products = patches * patchProducts + (parameters.stem?.products(of: pixels) ?? 0)
-    case .qkv: products = tokens * blocks.sum(\.attentions) { $0.qkv.size }
+    case .qkv: products = tokens * blocks[...].sum(\.attentions) { $0.qkv.size }
     case .attention:
-      let scores = 2 * tokens * tokens * Double(configuration.embedDim)
-      products = blocks.sum(\.attentions) { $0.differential == nil ? scores : 1.5 * scores }
-    case .projection: products = tokens * blocks.sum(\.attentions) { $0.projection.size }
-    case .fc1: products = tokens * blocks.sum(\.mlps) { $0.fc1.size }
-    case .fc2: products = tokens * blocks.sum(\.mlps) { $0.fc2.size }
+      let scores = 2 * tokens * Double(configuration.embedDim)
+      products = ofRows { $0.sum(\.attentions) { $0.differential == nil ? scores : 1.5 * scores } }
+    case .projection: products = ofRows { $0.sum(\.attentions) { $0.projection.size } }
+    case .fc1: products = ofRows { $0.sum(\.mlps) { $0.fc1.size } }
+    case .fc2: products = ofRows { $0.sum(\.mlps) { $0.fc2.size } }
     case .head: products = headProducts
     case .norm, .conversion, .activation, .other: products = 0
     }
@@ -48,7 +60,7 @@ extension VisionTransformer {
   }
 }
 
-extension [Parameters.Block] {
+extension ArraySlice<Parameters.Block> {
   /// The sum over all branches of a kind.
   fileprivate func sum<Branch>(_ branches: KeyPath<Element, [Branch]>, _ size: (Branch) -> Double) -> Double {
     joined(branches).reduce(0) { $0 + size($1) }

@@ -41,20 +41,26 @@ struct Lane {
 /// beginning of the next, so that what is between stays in a core's cache and threads meet twice a block.
 struct BlockWalk: @unchecked Sendable {
   private let model: VisionTransformer
-  /// [B * N, D], changed in place.
-  private let tokens: MutableMatrixView
+  /// [B * N, D], changed in place; of a narrowed walk [B * n, D].
+  let tokens: MutableMatrixView
   /// B
   private let images: Int
   /// One for each attention branch of a block.
   private let branches: [BranchMemory]
-  /// Operations on some rows run on one thread.
-  private let compute = Compute()
+  /// Runs the operations on some rows: on one thread, unless the walk is narrowed.
+  private let compute: Compute
   private let clock: OperationClock?
 
-  /// Queries, keys and values [B * N, 3D], and the heads' outputs [B * N, D].
   private struct BranchMemory {
-    let qkv: Matrix
+    let projections: Projections
+    /// The heads' outputs, a row for each row of the queries.
     let heads: Matrix
+  }
+
+  /// Queries, keys and values [B * N, 3D], and the queries that attend: their first D columns, or a copy of some rows of these.
+  private enum Projections {
+    case floats(queries: MutableMatrixView, qkv: MutableMatrixView)
+    case halves(queries: HalfMatrixView, qkv: HalfMatrixView)
   }
 
   /// float32, or what the next operation would round it to anyway.
@@ -67,6 +73,7 @@ struct BlockWalk: @unchecked Sendable {
     _ model: VisionTransformer, tokens: MutableMatrixView, images: Int, arena: Arena, clock: OperationClock?
   ) {
     (self.model, self.tokens, self.images, self.clock) = (model, tokens, images, clock)
+    compute = Compute()
     let configuration = model.configuration
     let isReduced = model.precision != .fp32
     let attendsInHalves =
@@ -79,14 +86,27 @@ struct BlockWalk: @unchecked Sendable {
     let (dim, rows) = (tokens.columns, tokens.rows)
     let storesHalves = model.precision.readsHalves(columns: dim) && !hasHeadNorm
     branches = (0..<(blocks.map(\.attentions.count).max() ?? 0)).map { _ in
-      BranchMemory(
-        qkv: attendsInHalves
-          ? .halves(arena.halfMatrix(rows: rows, columns: 3 * dim))
-          : .floats(arena.spacedMatrix(rows: rows, columns: 3 * dim)),
+      let projections: Projections
+      if attendsInHalves {
+        let qkv = arena.halfMatrix(rows: rows, columns: 3 * dim)
+        projections = .halves(queries: qkv[0..<rows, 0..<dim], qkv: qkv)
+      } else {
+        let qkv = arena.spacedMatrix(rows: rows, columns: 3 * dim)
+        projections = .floats(queries: qkv[0..<rows, 0..<dim], qkv: qkv)
+      }
+      return BranchMemory(
+        projections: projections,
         heads: storesHalves
           ? .halves(arena.halfMatrix(rows: rows, columns: dim))
           : .floats(arena.spacedMatrix(rows: rows, columns: dim)))
     }
+  }
+
+  private init(
+    _ walk: BlockWalk, tokens: MutableMatrixView, branches: [BranchMemory], compute: Compute
+  ) {
+    (model, images, clock) = (walk.model, walk.images, walk.clock)
+    (self.tokens, self.branches, self.compute) = (tokens, branches, compute)
   }
 
   /// What the thread of that number works with; the caller's, 0, is measured.
@@ -102,10 +122,10 @@ struct BlockWalk: @unchecked Sendable {
         let input = normed(
           tokens[rows, 0..<tokens.columns].view, norm: norm, for: branch.qkv.weight.precision, lane)
         let columns = 0..<3 * tokens.columns
-        switch memory.qkv {
-        case .halves(let qkv):
+        switch memory.projections {
+        case .halves(_, let qkv):
           lane.timed(.qkv) { linear(input, branch.qkv, into: .storeHalves(qkv[rows, columns])) }
-        case .floats(let qkv):
+        case .floats(_, let qkv):
           lane.timed(.qkv) { linear(input, branch.qkv, into: .store(qkv[rows, columns])) }
           normalizeHeads(branch.queryNorm, qkv[rows, 0..<tokens.columns])
           normalizeHeads(branch.keyNorm, qkv[rows, tokens.columns..<2 * tokens.columns])
@@ -126,28 +146,62 @@ struct BlockWalk: @unchecked Sendable {
 
   // MARK: Attention
 
+  /// The walk for the first `count` tokens of each image alone, where nobody will read the others: theirs are the keys and values
+  /// still. Between `begin` and `attend` of the last block.
+  /// - Parameters:
+  ///   - compute: on which threads the few rows run, now without blocks of rows.
+  ///   - arena: holds the narrowed walk's tokens.
+  func narrowed(to count: Int, _ compute: Compute, _ arena: Arena) -> BlockWalk {
+    let (numTokens, dim, rows) = (tokens.rows / images, tokens.columns, images * count)
+    let columns = 0..<dim
+    func forEachImage(_ body: (_ few: Range<Int>, _ all: Range<Int>) -> Void) {
+      for image in 0..<images {
+        body(image * count..<(image + 1) * count, image * numTokens..<image * numTokens + count)
+      }
+    }
+    let few = arena.matrix(rows: rows, columns: dim)
+    forEachImage { few[$0, columns].copy(from: tokens[$1, columns].view) }
+    let branches = branches.map { memory in
+      let projections: Projections
+      switch memory.projections {
+      case .floats(let all, let qkv):
+        let queries = arena.spacedMatrix(rows: rows, columns: dim)
+        forEachImage { queries[$0, columns].copy(from: all[$1, columns].view) }
+        projections = .floats(queries: queries, qkv: qkv)
+      case .halves(let all, let qkv):
+        let queries = arena.halfMatrix(rows: rows, columns: dim)
+        forEachImage { queries[$0, columns].copy(from: all[$1, columns]) }
+        projections = .halves(queries: queries, qkv: qkv)
+      }
+      let heads: Matrix =
+        switch memory.heads {
+        case .floats(let heads): .floats(heads[0..<rows, columns])
+        case .halves(let heads): .halves(heads[0..<rows, columns])
+        }
+      return BranchMemory(projections: projections, heads: heads)
+    }
+    return BlockWalk(self, tokens: few, branches: branches, compute: compute)
+  }
+
   /// The heads of all rows.
   func attend(_ block: Parameters.Block, _ compute: Compute, _ arena: Arena) {
-    let (dim, rows) = (tokens.columns, 0..<tokens.rows)
+    let dim = tokens.columns
+    let (keyColumns, valueColumns) = (dim..<2 * dim, 2 * dim..<3 * dim)
     for (branch, memory) in zip(block.attentions, branches) {
-      if let differential = branch.differential {
-        guard case .floats(let qkv) = memory.qkv, case .floats(let heads) = memory.heads else { continue }
-        subtract(
-          qkv[rows, 0..<dim].view, qkv[rows, dim..<2 * dim].view, qkv[rows, 2 * dim..<3 * dim].view,
-          differential,
-          into: heads, compute, arena)
-        continue
-      }
-      let input: AttentionInput =
-        switch memory.qkv {
-        case .halves(let qkv):
-          .halves(
-            queries: qkv[rows, 0..<dim], keys: qkv[rows, dim..<2 * dim], values: qkv[rows, 2 * dim..<3 * dim])
-        case .floats(let qkv):
-          .floats(
-            queries: qkv[rows, 0..<dim].view, keys: qkv[rows, dim..<2 * dim].view,
-            values: qkv[rows, 2 * dim..<3 * dim].view)
+      let input: AttentionInput
+      switch memory.projections {
+      case .halves(let queries, let qkv):
+        let rows = 0..<qkv.rows
+        input = .halves(queries: queries, keys: qkv[rows, keyColumns], values: qkv[rows, valueColumns])
+      case .floats(let queries, let qkv):
+        let rows = 0..<qkv.rows
+        let (keys, values) = (qkv[rows, keyColumns].view, qkv[rows, valueColumns].view)
+        if let differential = branch.differential, case .floats(let heads) = memory.heads {
+          subtract(queries.view, keys, values, differential, into: heads, compute, arena)
+          continue
         }
+        input = .floats(queries: queries.view, keys: keys, values: values)
+      }
       let output: AttentionOutput =
         switch memory.heads {
         case .halves(let heads): .halves(heads)
@@ -164,7 +218,7 @@ struct BlockWalk: @unchecked Sendable {
     into out: MutableMatrixView, _ compute: Compute, _ arena: Arena
   ) {
     let width = model.configuration.headDim
-    let rows = 0..<queries.rows
+    let (rows, keyRows) = (0..<queries.rows, 0..<keys.rows)
     arena.scope {
       let second = arena.matrix(rows: queries.rows, columns: width)
       for head in 0..<model.configuration.numHeads {
@@ -173,7 +227,8 @@ struct BlockWalk: @unchecked Sendable {
         let target = out[rows, columns]
         for (half, result) in [(columns.lowerBound..<middle, target), (middle..<columns.upperBound, second)] {
           compute.attention(
-            .floats(queries: queries[rows, half], keys: keys[rows, half], values: values[rows, columns]),
+            .floats(
+              queries: queries[rows, half], keys: keys[keyRows, half], values: values[keyRows, columns]),
             images: images, numHeads: 1, into: .floats(result), arena: arena)
         }
         for row in rows {

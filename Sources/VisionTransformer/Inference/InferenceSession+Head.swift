@@ -12,23 +12,25 @@ extension InferenceSession {
     return normed.view
   }
 
-  /// Tokens [B * N, D] to features [B, F].
+  /// Tokens [B * N, D] to features [B, F]. Where the pool is the class token, there may be fewer of each image than N.
   func pool(_ tokens: MatrixView, batch: Int) -> MatrixView {
     let configuration = model.configuration
     let isDouble = configuration.globalPool == .tokenAndAverage
     let pooled = arena.matrix(rows: batch, columns: isDouble ? 2 * tokens.columns : tokens.columns)
     let numPrefix = configuration.poolsPrefixTokens ? 0 : configuration.numPrefixTokens
+    let numTokens = tokens.rows / max(1, batch)
     for image in 0..<batch {
-      let first = image * model.numTokens
+      let first = image * numTokens
       let result = pooled[image..<image + 1, 0..<pooled.columns]
       switch configuration.globalPool {
       case .attention:
         let start = first + numPrefix
-        attentionPool(tokens[start..<first + model.numTokens, 0..<tokens.columns], into: result)
+        attentionPool(tokens[start..<first + numTokens, 0..<tokens.columns], into: result)
       case .refinement:
-        refine(tokens[first..<first + model.numTokens, 0..<tokens.columns], into: result)
+        refine(tokens[first..<first + numTokens, 0..<tokens.columns], into: result)
       default:
-        let patches = tokens[first + numPrefix..<first + model.numTokens, 0..<tokens.columns]
+        let patches = tokens[
+          min(first + numPrefix, first + numTokens)..<first + numTokens, 0..<tokens.columns]
         Pooling.pool(
           configuration.globalPool, classToken: tokens.row(first), patches: patches, into: result.row(0))
       }
@@ -92,10 +94,10 @@ extension InferenceSession {
     if let second = model.parameters.distillationHead {
       arena.scope {
         let distilled = arena.matrix(rows: logits.rows, columns: logits.columns)
-        // The distillation token of each image: one row of N, right after the class token.
+        // The distillation token of each image: a row of its own, right after the class token.
         let token = MatrixView(
           base: tokens.base + tokens.rowStride, rows: features.rows, columns: tokens.columns,
-          rowStride: model.numTokens * tokens.rowStride)
+          rowStride: tokens.rows / features.rows * tokens.rowStride)
         linear(token, second, into: .store(distilled))
         for row in 0..<logits.rows {
           let (a, b) = (logits.row(row), distilled.row(row))

@@ -55,7 +55,8 @@ public final class InferenceSession {
 
   /// What the network makes of a batch. The matrices are scratch memory: valid only inside the closure that receives them.
   public struct Output {
-    /// Tokens after the norm: [B * N, D], those of one image after those of the other.
+    /// Tokens after the norm: [B * N, D], those of one image after those of the other; only those that pool and heads read where
+    /// the others were not asked for.
     public let tokens: MatrixView
     /// Pooled features, the head's input: [B, F].
     public let features: MatrixView
@@ -68,14 +69,19 @@ public final class InferenceSession {
   /// Runs the whole network.
   /// - Parameters:
   ///   - batch: B inputs.
-  ///   - observer: sees the tokens [B * N, D] at each stage.
+  ///   - allTokens: whether all tokens are wanted. Where they are not, the last block leaves those out that pool and heads do not
+  ///     read (all but the class token, where the pool is that), with the same bits as the result.
+  ///   - observer: sees the tokens [B * N, D] at each stage; all of them, then.
   ///   - body: receives the output.
   public func run<R>(
-    _ batch: Batch, observer: ((Stage, MatrixView) -> Void)? = nil, body: (Output) throws -> R
+    _ batch: Batch, allTokens: Bool = true, observer: ((Stage, MatrixView) -> Void)? = nil,
+    body: (Output) throws -> R
   ) rethrows -> R {
     try arena.scope {
       let output = timed(.other) {
-        let tokens = encode(batch, blocks: model.configuration.depth, observer: observer)
+        let tokens = encode(
+          batch, blocks: model.configuration.depth,
+          leading: allTokens || observer != nil ? nil : model.numReadTokens, observer: observer)
         let normed = normalized(tokens)
         observer?(.norm, normed)
         return timed(.head) {
@@ -97,15 +103,16 @@ public final class InferenceSession {
     precondition(
       (0..<model.configuration.depth).contains(layer), "layer \(layer) of \(model.configuration.depth)")
     return try arena.scope {
-      try body(encode(batch, blocks: layer + 1, observer: nil))
+      try body(encode(batch, blocks: layer + 1, leading: nil, observer: nil))
     }
   }
 
   // MARK: The walk
 
   /// Tokens after the given number of blocks: [B * N, D].
+  /// - Parameter leading: how many tokens of each image are wanted, from the first on; nil for all.
   private func encode(
-    _ batch: Batch, blocks: Int, observer: ((Stage, MatrixView) -> Void)?
+    _ batch: Batch, blocks: Int, leading: Int?, observer: ((Stage, MatrixView) -> Void)?
   ) -> MatrixView {
     let tokens = timed(.patchEmbedding) { embed(batch) }
     observer?(.embeddings, tokens.view)
@@ -119,8 +126,15 @@ public final class InferenceSession {
           walk.begin(block, rows, walk.lane(lane, arena))
         }
       }
+      let isLast = index + 1 == blocks.count
+      if isLast, let leading {
+        let walk = walk.narrowed(to: leading, compute, arena)
+        timed(.attention) { walk.attend(block, compute, arena) }
+        walk.finish(block, 0..<walk.tokens.rows, walk.lane(0, arena))
+        return walk.tokens.view
+      }
       timed(.attention) { walk.attend(block, compute, arena) }
-      let next = pauses || index + 1 == blocks.count ? nil : blocks[index + 1]
+      let next = pauses || isLast ? nil : blocks[index + 1]
       compute.forEachRowBlock(tokens.rows, arenas: arenas) { rows, arena, lane in
         let lane = walk.lane(lane, arena)
         walk.finish(block, rows, lane)

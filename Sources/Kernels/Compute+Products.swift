@@ -18,6 +18,51 @@ public struct ProductFactor: Sendable {
   var columns: Int { isTransposed ? matrix.rows : matrix.columns }
 }
 
+/// The right side of products [K, O], packed once for several of them.
+public struct PackedFactor: @unchecked Sendable {
+  let precision: Precision
+  /// K, O
+  let inner: Int
+  let outputs: Int
+  fileprivate let panels: UnsafeMutableRawPointer
+
+  /// - Parameter panels: room for `byteCount`, aligned to 64 bytes, that outlives the factor.
+  fileprivate init(_ inner: Int, _ outputs: Int, _ precision: Precision, panels: UnsafeMutableRawPointer) {
+    (self.inner, self.outputs, self.precision, self.panels) = (inner, outputs, precision, panels)
+  }
+
+  /// Room for a factor [K, O] in a buffer, from the given place on.
+  public init(
+    inner: Int, outputs: Int, precision: Precision, in buffer: borrowing FloatBuffer, at offset: Int
+  ) {
+    let count = Self.floatCount(inner: inner, outputs: outputs, precision: precision)
+    precondition(
+      offset >= 0 && offset + count <= buffer.count && offset % (vectorAlignment / 4) == 0,
+      "\(count) floats from \(offset) on do not fit a buffer of \(buffer.count)")
+    self.init(inner, outputs, precision, panels: UnsafeMutableRawPointer(buffer.base + offset))
+  }
+
+  /// Floats of room, whole cache lines.
+  public static func floatCount(inner: Int, outputs: Int, precision: Precision) -> Int {
+    let kernel = precision.kernel
+    let bytes = kernel.panelCount(outputs: outputs) * kernel.panelBytes(inner: inner)
+    return ceilingOfQuotient(bytes, vectorAlignment) * (vectorAlignment / 4)
+  }
+
+  /// Packs a matrix [K, O] in place of what was packed before.
+  public func pack(_ b: ProductFactor) {
+    precondition(
+      b.rows == inner && b.columns == outputs,
+      "[\(b.rows), \(b.columns)] is not packed as [\(inner), \(outputs)]")
+    let (layout, matrix) = (precision.kernel.layout, b.matrix)
+    if b.isTransposed {
+      ckernels_pack_rows(layout, matrix.base, matrix.rowStride, outputs, inner, panels)
+    } else {
+      ckernels_pack_columns(layout, matrix.base, matrix.rowStride, outputs, inner, panels)
+    }
+  }
+}
+
 extension Compute {
   /// out [R, O] = a [R, K] · b [K, O] + bias, or added to what is there: a product of two matrices of which none was packed
   /// beforehand, as training needs them. On the caller's thread.
@@ -32,30 +77,34 @@ extension Compute {
     _ a: ProductFactor, _ b: ProductFactor, precision: Precision = .fp32, bias: UnsafePointer<Float>? = nil,
     adds: Bool = false, into out: MutableMatrixView, arena: Arena
   ) {
+    arena.scope {
+      let count = PackedFactor.floatCount(inner: b.rows, outputs: b.columns, precision: precision)
+      let packed = PackedFactor(b.rows, b.columns, precision, panels: arena.bytes(4 * count))
+      packed.pack(b)
+      multiply(a, packed, bias: bias, adds: adds, into: out, arena: arena)
+    }
+  }
+
+  /// As above, with the right side packed beforehand.
+  public static func multiply(
+    _ a: ProductFactor, _ b: PackedFactor, bias: UnsafePointer<Float>? = nil, adds: Bool = false,
+    into out: MutableMatrixView, arena: Arena
+  ) {
     precondition(
-      a.columns == b.rows && out.rows == a.rows && out.columns == b.columns,
-      "product [\(a.rows), \(a.columns)] · [\(b.rows), \(b.columns)] does not fit [\(out.rows), \(out.columns)]"
+      a.columns == b.inner && out.rows == a.rows && out.columns == b.outputs,
+      "product [\(a.rows), \(a.columns)] · [\(b.inner), \(b.outputs)] does not fit [\(out.rows), \(out.columns)]"
     )
-    precondition(precision != .int8, "a product of unpacked matrices in int8")
+    precondition(b.precision != .int8, "a product of unpacked matrices in int8")
     guard out.rows > 0 && out.columns > 0 else { return }
     arena.scope {
-      let kernel = precision.kernel
-      let panels = arena.bytes(kernel.panelCount(outputs: b.columns) * kernel.panelBytes(inner: b.rows))
-      if b.isTransposed {
-        ckernels_pack_rows(kernel.layout, b.matrix.base, b.matrix.rowStride, b.columns, b.rows, panels)
-      } else {
-        ckernels_pack_columns(kernel.layout, b.matrix.base, b.matrix.rowStride, b.columns, b.rows, panels)
-      }
-      var left = a.matrix
-      if a.isTransposed {
-        let turned = arena.spacedMatrix(rows: a.rows, columns: a.columns)
-        Elements.transpose(a.matrix, into: turned)
-        left = turned.view
-      }
-      let x = Compute().rows(left, for: precision, arena: arena)
+      let kernel = b.precision.kernel
+      let x =
+        a.isTransposed
+        ? ProductRows(transposing: a.matrix, for: b.precision, arena: arena)
+        : Compute().rows(a.matrix, for: b.precision, arena: arena)
       var product = ckernels_product(
-        rows: a.rows, inner: a.columns, outputs: b.columns, x: x.base, x_stride: x.rowStride, factors: nil,
-        zero_points: nil, panels: UnsafeRawPointer(panels), scales: nil, sums: nil, bias: bias,
+        rows: a.rows, inner: a.columns, outputs: b.outputs, x: x.base, x_stride: x.rowStride, factors: nil,
+        zero_points: nil, panels: UnsafeRawPointer(b.panels), scales: nil, sums: nil, bias: bias,
         activation: CKERNELS_IDENTITY, gamma: nil, out: UnsafeMutableRawPointer(out.base),
         out_stride: out.rowStride, store: adds ? CKERNELS_ADD_FLOAT32 : CKERNELS_STORE_FLOAT32)
       kernel.multiply(&product)

@@ -75,8 +75,9 @@ public enum Elements {
       """
       transpose: [\(source.rows), \(source.columns)] does not fit [\(destination.rows), \(destination.columns)]
       """)
-    ckernels_transpose(
-      source.base, source.rowStride, destination.base, destination.rowStride, source.rows, source.columns)
+    Operations.active.transpose(
+      source.base, source.rowStride, source.rows, source.columns, CKERNELS_FLOAT32, destination.base,
+      4 * destination.rowStride)
   }
 
   /// Whether no value is NaN or infinite.

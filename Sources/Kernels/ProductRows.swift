@@ -117,6 +117,17 @@ extension Compute {
   }
 }
 
+extension ProductRows {
+  /// The columns of x [K, R] as rows that products of a precision, fp32 or bf16, read.
+  init(transposing x: MatrixView, for precision: Precision, arena: Arena) {
+    let kernel = precision.kernel
+    let stride = Arena.spacedStride(kernel.rowBytes(x.rows))
+    let base = arena.bytes(x.columns * stride)
+    Operations.active.transpose(x.base, x.rowStride, x.rows, x.columns, kernel.element, base, stride)
+    self.init(precision, rows: x.columns, columns: x.rows, base: base, rowStride: stride)
+  }
+}
+
 /// Room for rows of less precision.
 private struct ConvertedRows {
   private let kernel: ckernels_product_kernel

@@ -2,6 +2,16 @@
 
 #include "../variants.h"
 
+#define PLAIN_LAYOUT(elements, bytes)                                                                    \
+  {                                                                                                      \
+      .width = CKERNELS_PLAIN_PANEL,                                                                     \
+      .group = elements,                                                                                 \
+      .element_bytes = bytes,                                                                            \
+      .pack_words = ckernels_plain_pack_words,                                                           \
+      .round_to_bfloat16 = ckernels_plain_round_to_bfloat16,                                             \
+      .pair_rounded = ckernels_plain_pair_rounded,                                                       \
+  }
+
 const ckernels_operations ckernels_plain_operations = {
     .layer_norm = ckernels_plain_layer_norm,
     .rms_norm = ckernels_plain_rms_norm,
@@ -26,17 +36,18 @@ const ckernels_operations ckernels_plain_operations = {
     .quantize = ckernels_plain_quantize,
     .quantize_weights = ckernels_plain_quantize_weights,
     .round_to_bfloat16 = ckernels_plain_round_to_bfloat16,
+    .transpose = ckernels_plain_transpose,
     .exponentials = ckernels_plain_exponentials,
     .products =
         {
             {.element = CKERNELS_FLOAT32,
-             .layout = {.width = CKERNELS_PLAIN_PANEL, .group = 1, .element_bytes = 4, .pack_words = ckernels_plain_pack_words},
+             .layout = PLAIN_LAYOUT(1, 4),
              .multiply = ckernels_plain_multiply_floats},
             {.element = CKERNELS_ROUNDED_FLOAT32,
-             .layout = {.width = CKERNELS_PLAIN_PANEL, .group = 1, .element_bytes = 2, .pack_words = ckernels_plain_pack_words},
+             .layout = PLAIN_LAYOUT(1, 2),
              .multiply = ckernels_plain_multiply_rounded},
             {.element = CKERNELS_UINT8,
-             .layout = {.width = CKERNELS_PLAIN_PANEL, .group = 4, .element_bytes = 1, .pack_words = ckernels_plain_pack_words},
+             .layout = PLAIN_LAYOUT(4, 1),
              .multiply = ckernels_plain_multiply_bytes},
         },
 };

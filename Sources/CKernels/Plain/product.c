@@ -148,6 +148,36 @@ void ckernels_plain_round_to_bfloat16(const float *x, size_t stride, size_t rows
   }
 }
 
+void ckernels_plain_pair_rounded(const float *even, const float *odd, size_t count, void *words) {
+  uint16_t *halves = words;
+  for (size_t i = 0; i < count; i++) {
+    ckernels_plain_float32_to_bfloat16(even + i, halves + 2 * i, 1);
+    ckernels_plain_float32_to_bfloat16(odd + i, halves + 2 * i + 1, 1);
+  }
+}
+
+void ckernels_plain_transpose(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element, void *out,
+                              size_t out_stride) {
+  for (size_t c = 0; c < columns; c++) {
+    float *floats = (float *)((char *)out + c * out_stride);
+    uint16_t *halves = (uint16_t *)floats;
+    for (size_t r = 0; r < rows; r++) {
+      const float *source = x + r * stride + c;
+      if (element == CKERNELS_FLOAT32) {
+        floats[r] = *source;
+        continue;
+      }
+      uint16_t half;
+      ckernels_plain_float32_to_bfloat16(source, &half, 1);
+      if (element == CKERNELS_BFLOAT16)
+        halves[r] = half;
+      else
+        floats[r] = from_bfloat16(half);
+    }
+    if (element == CKERNELS_BFLOAT16 && rows % 2) halves[rows] = 0;
+  }
+}
+
 void ckernels_plain_exponentials(float *x, size_t stride, size_t rows, size_t columns, float scale,
                                  ckernels_element element, float *reciprocals) {
   for (size_t r = 0; r < rows; r++, x += stride) {

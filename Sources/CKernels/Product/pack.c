@@ -48,6 +48,23 @@ static inline bool are_words(const void *w, size_t stride, size_t inner, size_t 
   return group * element_bytes == 4 && inner % group == 0 && stride % group == 0 && (uintptr_t)w % 4 == 0;
 }
 
+enum { WIDEST = 32, PAIRS = 128 };
+
+/// One panel of pairs out of rows of w, some of K at a time: rounded, then packed as words.
+static void pack_rounded_pairs(ckernels_panel_layout layout, const float *w, size_t stride, size_t outputs, size_t inner,
+                               char *panel) {
+  uint32_t words[WIDEST][PAIRS];
+  for (size_t k = 0; k < inner; k += 2 * PAIRS) {
+    const size_t some = smaller(2 * PAIRS, inner - k), pairs = (some + 1) / 2;
+    layout.round_to_bfloat16(w + k, stride, outputs, some, CKERNELS_BFLOAT16, words, sizeof words[0]);
+    layout.pack_words(words, PAIRS, outputs, pairs, panel);
+    panel += pairs * layout.width * sizeof(uint32_t);
+  }
+}
+
+/// Stands for the row behind the last where K is odd.
+static const float zeros[WIDEST];
+
 void ckernels_pack_rows(ckernels_panel_layout layout, const float *w, size_t stride, size_t outputs,
                         size_t inner, void *panels) {
   char *panel = panels;
@@ -56,6 +73,8 @@ void ckernels_pack_rows(ckernels_panel_layout layout, const float *w, size_t str
     const size_t count = smaller(layout.width, outputs - o);
     if (layout.element_bytes == sizeof(float))
       layout.pack_words(rows, stride, count, inner, panel);
+    else if (layout.group == 2)
+      pack_rounded_pairs(layout, rows, stride, count, inner, panel);
     else
       pack_rounded(rows, stride, 1, layout.width, layout.group, count, inner, (uint16_t *)panel);
   }
@@ -97,11 +116,19 @@ void ckernels_pack_columns(ckernels_panel_layout layout, const float *w, size_t 
   char *panel = panels;
   for (size_t o = 0; o < outputs; o += layout.width, panel += ckernels_panel_bytes(layout, inner)) {
     const size_t count = smaller(layout.width, outputs - o);
-    if (layout.element_bytes != sizeof(float)) {
+    if (layout.element_bytes != sizeof(float) && layout.group != 2) {
       pack_rounded(w + o, 1, stride, layout.width, layout.group, count, inner, (uint16_t *)panel);
       continue;
     }
     float *target = (float *)panel;
+    if (layout.group == 2) {
+      for (size_t k = 0; k < inner; k += 2, target += layout.width) {
+        const float *even = w + k * stride + o;
+        layout.pair_rounded(even, k + 1 < inner ? even + stride : zeros, count, target);
+        if (count < layout.width) memset(target + count, 0, (layout.width - count) * sizeof(float));
+      }
+      continue;
+    }
     for (size_t k = 0; k < inner; k++, target += layout.width) {
       memcpy(target, w + k * stride + o, count * sizeof(float));
       if (count < layout.width) memset(target + count, 0, (layout.width - count) * sizeof(float));

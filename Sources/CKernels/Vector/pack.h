@@ -1,4 +1,4 @@
-/// Body of `pack_words` (see CKernelsProducts.h) in the words of vector.h.
+/// Bodies of `pack_words`, `pair_rounded` (see CKernelsProducts.h) and `transpose` (see CKernels.h) in the words of vector.h.
 
 #ifndef CKERNELS_VECTOR_PACK_H
 #define CKERNELS_VECTOR_PACK_H
@@ -26,6 +26,61 @@ TARGET static void pack_words(const void *w, size_t stride, size_t outputs, size
       }
     }
   }
+}
+
+TARGET static void pair_rounded(const float *even, const float *odd, size_t count, void *words) {
+  float *target = words;
+  for (size_t i = 0; i < count; i += LANES) {
+    const size_t n = count - i;
+    if (n >= LANES)
+      v_store(target + i, v_pair_bfloat16(v_load(even + i), v_load(odd + i)));
+    else
+      v_store_tail(target + i, v_pair_bfloat16(v_load_tail(even + i, n, 0), v_load_tail(odd + i, n, 0)), n);
+  }
+}
+
+/// The first n elements of a row, 0 behind them; all 0 for a row that is not there.
+INLINE vfloat load_part(const bool is_there, const float *row, size_t n) {
+  return !is_there ? v_set(0) : n == LANES ? v_load(row) : v_load_tail(row, n, 0);
+}
+
+/// A square of words is turned at a time: words of two rows of x each where these become pairs.
+INLINE void transpose_words(const bool is_paired, const bool is_rounded, const float *x, size_t stride, size_t rows,
+                            size_t columns, char *out, size_t out_stride) {
+  const size_t each = is_paired ? 2 : 1;
+  for (size_t c = 0; c < columns; c += LANES) {
+    const size_t width = columns - c < LANES ? columns - c : LANES;
+    for (size_t r = 0; r < rows; r += each * LANES) {
+      const size_t left = rows - r, words = (left + each - 1) / each, height = words < LANES ? words : LANES;
+      vfloat square[LANES];
+#pragma clang loop unroll(full)
+      for (size_t i = 0; i < LANES; i++) {
+        const float *row = x + (r + each * i) * stride + c;
+        const vfloat v = load_part(each * i < left, row, width);
+        square[i] = is_paired ? v_pair_bfloat16(v, load_part(each * i + 1 < left, row + stride, width))
+                    : is_rounded ? v_rounded_to_bfloat16(v)
+                                 : v;
+      }
+      v_transpose(square);
+      char *target = out + c * out_stride + r / each * 4;
+      if (width == LANES && height == LANES) {
+#pragma clang loop unroll(full)
+        for (size_t i = 0; i < LANES; i++) v_store((float *)(target + i * out_stride), square[i]);
+      } else {
+        for (size_t i = 0; i < width; i++) v_store_tail((float *)(target + i * out_stride), square[i], height);
+      }
+    }
+  }
+}
+
+TARGET static void transpose(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element, void *out,
+                             size_t out_stride) {
+  if (element == CKERNELS_FLOAT32)
+    transpose_words(false, false, x, stride, rows, columns, out, out_stride);
+  else if (element == CKERNELS_BFLOAT16)
+    transpose_words(true, true, x, stride, rows, columns, out, out_stride);
+  else
+    transpose_words(false, true, x, stride, rows, columns, out, out_stride);
 }
 
 #endif

@@ -110,6 +110,18 @@ INLINE void v_to_bfloat16(void *out, vfloat v) {
 
 INLINE void v_round_to_bfloat16(void *out, vfloat v) { v_to_bfloat16(out, v); }
 
+INLINE vfloat v_rounded_to_bfloat16(vfloat v) {
+  uint16_t halves[LANES];
+  v_round_to_bfloat16(halves, v);
+  return v_from_bfloat16(halves);
+}
+
+INLINE vfloat v_pair_bfloat16(vfloat even, vfloat odd) {
+  const __m256i low = _mm256_castps_si256(v_rounded_to_bfloat16(even));
+  const __m256i high = _mm256_castps_si256(v_rounded_to_bfloat16(odd));
+  return _mm256_castsi256_ps(_mm256_or_si256(_mm256_srli_epi32(low, 16), high));
+}
+
 typedef __m256d vdouble;
 INLINE vdouble v_low(vfloat v) { return _mm256_cvtps_pd(_mm256_castps256_ps128(v)); }
 INLINE vdouble v_high(vfloat v) { return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)); }

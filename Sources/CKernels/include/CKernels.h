@@ -121,6 +121,11 @@ typedef struct {
   void (*round_to_bfloat16)(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,
                             void *out, size_t out_stride);
 
+  /// out[c, r] = x[r, c], its elements float32, or rounded to bfloat16 as `round_to_bfloat16` has them, filled up to a pair; subnormal
+  /// numbers may become 0 there. x [R, D], out [D, R], without overlap. out_stride: bytes.
+  void (*transpose)(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element, void *out,
+                    size_t out_stride);
+
   /// x[r, :] = exp(scale * (x[r, :] - max)), reciprocals[r] = 1 / their sum, 0 without columns: `softmax`
   /// without its last product. x [R, D], in place as float32 or as bfloat16 from the start of the row, filled up with 0 to a
   /// multiple of 4 bytes.
@@ -146,10 +151,6 @@ const ckernels_operations *ckernels_active_operations(void);
 
 /// Binary64 to binary32, to nearest. source: any alignment.
 void ckernels_float64_to_float32(const void *source, float *out, size_t count);
-
-/// out[c, r] = x[r, c]. x [R, D], out [D, R], without overlap.
-void ckernels_transpose(const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
-                        size_t columns);
 
 /// Makes the threads share one heap (glibc's `M_ARENA_MAX`); does nothing with other C libraries.
 void ckernels_use_one_heap(void);

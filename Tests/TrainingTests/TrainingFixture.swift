@@ -12,12 +12,19 @@ struct TrainingFixture {
   let architecture: TrainableArchitecture
   let batch: Batch
   let loss: Double
+  private let extraBlocks: Int
 
-  init(_ name: String) throws {
+  /// - Parameter extraBlocks: blocks of the architecture behind those that the file has weights of.
+  init(_ name: String, extraBlocks: Int = 0) throws {
     let path = Fixtures.folder.appending("training").appending("\(name).safetensors")
     file = try SafetensorsFile(path)
-    let arguments = try JSONDecoder().decode(
+    self.extraBlocks = extraBlocks
+    var arguments = try JSONDecoder().decode(
       [String: JSONValue].self, from: Data(try #require(file.metadata["model_args"]).utf8))
+    if extraBlocks > 0 {
+      let depth = try #require(arguments["depth"]?.int)
+      arguments["depth"] = .number(Double(depth + extraBlocks))
+    }
     let model = try TimmModel(
       architecture: try #require(file.metadata["architecture"]), arguments: arguments, path: path)
     architecture = try TrainableArchitecture(model)
@@ -32,10 +39,14 @@ struct TrainingFixture {
 
   func floats(_ name: String) throws -> [Float] { try file.floats(name) }
 
-  /// A store with the fixture's weights.
+  /// A store with the fixture's weights; those of the extra blocks are 0.
   func store(averages: Bool = false) throws -> ParameterStore {
     let store = ParameterStore(ParameterLayout(architecture), moments: .two, averages: averages)
-    let tensors = store.layout.savedTensors
+    let fileDepth = architecture.configuration.depth - extraBlocks
+    let extra = (fileDepth..<fileDepth + extraBlocks).map { "blocks.\($0)." }
+    let tensors = store.layout.savedTensors.filter { tensor in
+      !extra.contains { tensor.name.hasPrefix($0) }
+    }
     let names = Set(file.tensors.keys.filter { $0.hasPrefix("weights.") }.map { String($0.dropFirst(8)) })
     try #require(names == Set(tensors.map(\.name)), "\(names.symmetricDifference(tensors.map(\.name)))")
     for tensor in tensors {

@@ -6,8 +6,8 @@ import Kernels
 extension ShardPass {
   /// - Parameters:
   ///   - x: [R, D], R = B · N.
-  ///   - saved: receives queries, keys and values before their norms [R, 3D], and the heads' outputs [R, D].
-  ///   - out: receives the branch [R, D].
+  ///   - saved: receives queries, keys and values before their norms [R, 3D], and the heads' outputs [Q, D], Q = B · `numQueries`.
+  ///   - out: receives the branch [Q, D].
   func attend(
     _ x: MatrixView, _ layer: ModelSlots.Attention, block: Int, saving saved: BlockActivations,
     into out: MutableMatrixView
@@ -33,14 +33,14 @@ extension ShardPass {
 
   /// - Parameters:
   ///   - x: the branch's input [R, D].
-  ///   - dy: gradient of its output [R, D], from before the dropout behind the projection.
+  ///   - dy: gradient of its output [Q, D], from before the dropout behind the projection.
   ///   - dx: receives the gradient of its input [R, D].
   func attentionBackward(
     _ x: MatrixView, _ layer: ModelSlots.Attention, block: Int, saved: BlockActivations, _ dy: MatrixView,
     into dx: MutableMatrixView
   ) {
     arena.scope {
-      let dHeads = arena.matrix(rows: x.rows, columns: x.columns)
+      let dHeads = arena.matrix(rows: dy.rows, columns: dy.columns)
       arena.scope {
         let heads = layer.outputNorm.map { normalized(saved.heads.view, $0) } ?? saved.heads.view
         linearBackward(heads, layer.projection, dy, into: dHeads)
@@ -48,15 +48,19 @@ extension ShardPass {
           normBackward(saved.heads.view, norm, dHeads.view, into: dHeads, adding: false)
         }
       }
-      let gradient = arena.matrix(rows: x.rows, columns: 3 * x.columns)
+      let (rows, d) = (0..<x.rows, x.columns)
+      let gradient = arena.matrix(rows: x.rows, columns: 3 * d)
+      if dHeads.rows < x.rows {
+        for row in rows { gradient[rows, 0..<d].row(row).update(repeating: 0) }
+      }
       arena.scope {
         let qkv = normedHeads(saved.qkv, layer)
         forEachHead(of: qkv, dHeads) { sample, head, qkv, dOutput in
-          let target = HeadRows(gradient, rows: qkv.rows, head: head, width: qkv.width)
+          let target = HeadRows(
+            gradient, rows: qkv.rows, numQueries: qkv.queries.rows, head: head, width: qkv.width)
           scoresBackward(qkv, dOutput.view, block: block, head: head, sample: sample, into: target)
         }
       }
-      let (rows, d) = (0..<x.rows, x.columns)
       headNormBackward(saved.qkv.view[rows, 0..<d], layer.queryNorm, gradient[rows, 0..<d])
       headNormBackward(saved.qkv.view[rows, d..<2 * d], layer.keyNorm, gradient[rows, d..<2 * d])
       linearBackward(x, layer.qkv, gradient.view, into: dx)
@@ -87,9 +91,9 @@ extension ShardPass {
     }
   }
 
-  /// softmax(scale · q · kᵀ), [N, N]
+  /// softmax(scale · q · kᵀ), [queries, N]
   private func probabilities(_ qkv: HeadRows) -> MutableMatrixView {
-    let scores = arena.matrix(rows: qkv.rows.count, columns: qkv.rows.count)
+    let scores = arena.matrix(rows: qkv.queries.rows, columns: qkv.keys.rows)
     products.multiplyTransposed(qkv.queries, qkv.keys, into: scores)
     Elementwise.softmax(scores, scale: qkv.scale)
     return scores
@@ -106,24 +110,26 @@ extension ShardPass {
     return result
   }
 
-  /// Calls `body` for each head of each sample, with its columns of `qkv` [R, 3D] and of `other` [R, D].
+  /// Calls `body` for each head of each sample, with its columns of `qkv` [R, 3D] and of `other` [Q, D].
   private func forEachHead(
     of qkv: MutableMatrixView, _ other: MutableMatrixView,
     _ body: (_ sample: Int, _ head: Int, _ qkv: HeadRows, _ other: MutableMatrixView) -> Void
   ) {
     let width = configuration.headDim
     for sample in 0..<batch {
-      let rows = sample * numTokens..<(sample + 1) * numTokens
+      let (tokens, queries) = (rows(of: sample, in: qkv.rows), rows(of: sample, in: other.rows))
       for head in 0..<configuration.numHeads {
         body(
-          sample, head, HeadRows(qkv, rows: rows, head: head, width: width),
-          other[rows, head * width..<(head + 1) * width])
+          sample, head,
+          HeadRows(qkv, rows: tokens, numQueries: queries.count, head: head, width: width),
+          other[queries, head * width..<(head + 1) * width])
       }
     }
   }
 }
 
-/// One head of one sample in a matrix [R, 3D] of queries, keys and values: [N, Hd] each.
+/// One head of one sample in a matrix [R, 3D] of queries, keys and values: the queries of its first tokens [queries, Hd], keys and
+/// values of all [N, Hd].
 private struct HeadRows {
   let mutableQueries: MutableMatrixView
   let mutableKeys: MutableMatrixView
@@ -136,9 +142,9 @@ private struct HeadRows {
   var values: MatrixView { mutableValues.view }
   var scale: Float { 1 / Float(width).squareRoot() }
 
-  init(_ qkv: MutableMatrixView, rows: Range<Int>, head: Int, width: Int) {
+  init(_ qkv: MutableMatrixView, rows: Range<Int>, numQueries: Int, head: Int, width: Int) {
     let (d, column) = (qkv.columns / 3, head * width)
-    mutableQueries = qkv[rows, column..<column + width]
+    mutableQueries = qkv[rows.prefix(numQueries), column..<column + width]
     mutableKeys = qkv[rows, d + column..<d + column + width]
     mutableValues = qkv[rows, 2 * d + column..<2 * d + column + width]
     self.rows = rows

@@ -1,39 +1,40 @@
 import Kernels
 import VisionTransformer
 
-/// What the backward pass of one block needs of its forward pass. R = B · N rows.
+/// What the backward pass of one block needs of its forward pass. R = B · N rows, Q = B · `numQueries` rows.
 struct BlockActivations {
   /// The block's input [R, D].
   let input: MatrixView
   /// Queries, keys and values before their norms [R, 3D].
   let qkv: MutableMatrixView
-  /// The heads' outputs [R, D].
+  /// The heads' outputs [Q, D].
   let heads: MutableMatrixView
-  /// The attention branch [R, D], where a norm or a scale follows it.
+  /// The attention branch [Q, D], where a norm or a scale follows it.
   let attention: MutableMatrixView?
-  /// The tokens between the two branches [R, D].
+  /// The tokens between the two branches [Q, D].
   let middle: MutableMatrixView
-  /// The MLP's hidden layer before its activation [R, M]; gated [R, 2M].
+  /// The MLP's hidden layer before its activation [Q, M]; gated [Q, 2M].
   let hidden: MutableMatrixView
-  /// The MLP branch [R, D], where a norm or a scale follows it.
+  /// The MLP branch [Q, D], where a norm or a scale follows it.
   let mlp: MutableMatrixView?
 }
 
 /// A block, forward and backward: x += branch(norm(x)) twice, or x += norm(branch(x)) where the block is `postNorm`.
 extension ShardPass {
   /// Room for a block's activations in the arena.
-  func activations(of block: ModelSlots.Block, input: MatrixView) -> BlockActivations {
-    let (rows, d, m) = (input.rows, input.columns, configuration.mlpDim)
+  func activations(of index: Int, input: MatrixView) -> BlockActivations {
+    let block = slots.blocks[index]
+    let (rows, d, m) = (batch * numQueries(index), input.columns, configuration.mlpDim)
     func matrix(_ columns: Int) -> MutableMatrixView { arena.matrix(rows: rows, columns: columns) }
     let isPostNorm = configuration.block == .postNorm
     return BlockActivations(
-      input: input, qkv: matrix(3 * d), heads: matrix(d),
+      input: input, qkv: arena.matrix(rows: input.rows, columns: 3 * d), heads: matrix(d),
       attention: isPostNorm || block.attention.layerScale != nil ? matrix(d) : nil, middle: matrix(d),
       hidden: matrix(configuration.gatedMLP ? 2 * m : m),
       mlp: isPostNorm || block.mlp.layerScale != nil ? matrix(d) : nil)
   }
 
-  /// - Parameter out: receives the block's output [R, D].
+  /// - Parameter out: receives the block's output [Q, D].
   func forward(_ index: Int, saving saved: BlockActivations, into out: MutableMatrixView) {
     let block = slots.blocks[index]
     add(
@@ -50,24 +51,30 @@ extension ShardPass {
     }
   }
 
-  /// - Parameter gradient: that of the block's output [R, D]; becomes that of its input.
-  func backward(_ index: Int, saved: BlockActivations, _ gradient: MutableMatrixView) {
+  /// - Parameters:
+  ///   - gradient: that of the block's output [Q, D]; used up.
+  ///   - dInput: receives that of its input [R, D]; may be `gradient` where Q is R.
+  func backward(
+    _ index: Int, saved: BlockActivations, _ gradient: MutableMatrixView, into dInput: MutableMatrixView
+  ) {
     let block = slots.blocks[index]
     addBackward(
       saved.middle.view, norm: block.mlp.norm, scale: block.mlp.layerScale, branch: saved.mlp,
-      path: .mlpPath(block: index), output: .output(block: index), block: index, gradient
+      path: .mlpPath(block: index), output: .output(block: index), block: index, gradient, into: gradient
     ) { input, dBranch, dInput in
       mlpBackward(input, block.mlp, block: index, saved: saved, dBranch, into: dInput)
     }
     addBackward(
       saved.input, norm: block.attention.norm, scale: block.attention.layerScale, branch: saved.attention,
-      path: .attentionPath(block: index), output: .projection(block: index), block: index, gradient
+      path: .attentionPath(block: index), output: .projection(block: index), block: index, gradient,
+      into: dInput
     ) { input, dBranch, dInput in
       attentionBackward(input, block.attention, block: index, saved: saved, dBranch, into: dInput)
     }
   }
 
-  /// out = x + path · scale ⊙ branch(norm(x)), or x + path · norm(branch(x)).
+  /// out = x + path · scale ⊙ branch(norm(x)), or x + path · norm(branch(x)), for the tokens that `out` has room for.
+  /// - Parameter branch: its input is as long as x, its result as long as `out`.
   private func add(
     _ x: MatrixView, norm: ModelSlots.Norm, scale: Slot?, keeping kept: MutableMatrixView?,
     path: Dropout.Site, block: Int, into out: MutableMatrixView,
@@ -75,24 +82,27 @@ extension ShardPass {
   ) {
     arena.scope {
       let isPostNorm = configuration.block == .postNorm
-      let result = kept ?? arena.matrix(rows: x.rows, columns: x.columns)
+      let result = kept ?? arena.matrix(rows: out.rows, columns: out.columns)
       branch(isPostNorm ? x : normalized(x, norm), result)
       let addend = isPostNorm ? normalized(result.view, norm) : result.view
-      out.copy(from: x)
-      forEachPath(path, block: block, scale: scale) { rows, factors in
+      copyFirstTokens(of: x, to: out)
+      forEachPath(path, of: out.rows, block: block, scale: scale) { rows, factors in
         Elementwise.add(addend[rows, 0..<x.columns], times: factors, to: out[rows, 0..<x.columns])
       }
     }
   }
 
-  /// Backward of `add`; the gradient [R, D] of `out` becomes that of `x`.
+  /// Backward of `add`.
+  /// - Parameters:
+  ///   - gradient: that of `out`, as long as this.
+  ///   - dx: receives that of x, as long as this; may be `gradient` where the two have the same shape.
   private func addBackward(
     _ x: MatrixView, norm: ModelSlots.Norm, scale: Slot?, branch: MutableMatrixView?, path: Dropout.Site,
-    output: Dropout.Site, block: Int, _ gradient: MutableMatrixView,
+    output: Dropout.Site, block: Int, _ gradient: MutableMatrixView, into dx: MutableMatrixView,
     _ backward: (_ input: MatrixView, _ dBranch: MatrixView, _ dInput: MutableMatrixView) -> Void
   ) {
     arena.scope {
-      let columns = 0..<x.columns
+      let columns = 0..<gradient.columns
       var dBranch = gradient.view
       if let scale, let branch {
         addLayerScaleGradient(branch.view, gradient.view, scale, path: path, block: block)
@@ -100,9 +110,9 @@ extension ShardPass {
       let isPostNorm = configuration.block == .postNorm
       let drops = dropout != nil && (rates.projection > 0 || rates.path > 0)
       if scale != nil || drops || isPostNorm {
-        let copy = arena.matrix(rows: x.rows, columns: x.columns)
+        let copy = arena.matrix(rows: gradient.rows, columns: gradient.columns)
         copy.copy(from: gradient.view)
-        forEachPath(path, block: block, scale: scale) { rows, factors in
+        forEachPath(path, of: copy.rows, block: block, scale: scale) { rows, factors in
           if let factors { Elementwise.multiplyRows(copy[rows, columns], by: factors) }
         }
         if isPostNorm, let branch {
@@ -113,10 +123,11 @@ extension ShardPass {
       }
       let dInput = arena.matrix(rows: x.rows, columns: x.columns)
       backward(isPostNorm ? x : normalized(x, norm), dBranch, dInput)
+      if dx.base != gradient.base { spreadFirstTokens(gradient.view, to: dx) }
       if isPostNorm {
-        Elementwise.add(dInput.view, to: gradient)
+        Elementwise.add(dInput.view, to: dx)
       } else {
-        normBackward(x, norm, dInput.view, into: gradient, adding: true)
+        normBackward(x, norm, dInput.view, into: dx, adding: true)
       }
     }
   }
@@ -128,20 +139,20 @@ extension ShardPass {
     for sample in 0..<batch {
       let factor = dropout?.pathFactor(path, block: block, sample: sample) ?? 1
       guard factor != 0 else { continue }
-      let rows = sample * numTokens..<(sample + 1) * numTokens
+      let rows = rows(of: sample, in: branch.rows)
       Backward.addColumnProducts(
         branch[rows, columns], gradient[rows, columns], scale: factor, to: gradients.pointer(scale))
     }
   }
 
-  /// Calls `body` for rows that share what their branch is multiplied with: a factor for each column [D]; nil for 1.
+  /// Calls `body` for runs of a matrix's rows that share what their branch is multiplied with: a factor for each column [D]; nil for 1.
   private func forEachPath(
-    _ path: Dropout.Site, block: Int, scale: Slot?,
+    _ path: Dropout.Site, of rowCount: Int, block: Int, scale: Slot?,
     _ body: (_ rows: Range<Int>, _ factors: UnsafePointer<Float>?) -> Void
   ) {
     let scales = scale.map { UnsafePointer(values.pointer($0)) }
     guard let dropout, dropout.pathRate(block) > 0 else {
-      body(0..<batch * numTokens, scales)
+      body(0..<rowCount, scales)
       return
     }
     arena.scope {
@@ -150,7 +161,7 @@ extension ShardPass {
       for sample in 0..<batch {
         let factor = dropout.pathFactor(path, block: block, sample: sample)
         for column in 0..<d { factors[column] = factor * (scales?[column] ?? 1) }
-        body(sample * numTokens..<(sample + 1) * numTokens, factors.baseAddress.map { UnsafePointer($0) })
+        body(rows(of: sample, in: rowCount), factors.baseAddress.map { UnsafePointer($0) })
       }
     }
   }

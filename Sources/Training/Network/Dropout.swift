@@ -82,7 +82,7 @@ struct Dropout: Sendable {
     }
   }
 
-  /// `apply` to all samples of x [B · rows, D].
+  /// `apply` to all samples of x [B · rows, D]. A sample's first rows get the same mask however many follow.
   func apply(_ rate: Float, _ site: Site, batch: Int, to x: MutableMatrixView) {
     guard rate > 0 else { return }
     let rows = x.rows / batch

@@ -1,11 +1,11 @@
 import Kernels
 
-/// The MLP of a block, plain or gated, forward and backward.
+/// The MLP of a block, plain or gated, forward and backward. Q = B · `numQueries` rows.
 extension ShardPass {
   /// - Parameters:
-  ///   - x: [R, D]
-  ///   - saved: receives the hidden layer before its activation, [R, M]; gated [R, 2M].
-  ///   - out: receives the branch [R, D].
+  ///   - x: [Q, D]
+  ///   - saved: receives the hidden layer before its activation, [Q, M]; gated [Q, 2M].
+  ///   - out: receives the branch [Q, D].
   func transform(
     _ x: MatrixView, _ layer: ModelSlots.MLP, block: Int, saving saved: BlockActivations,
     into out: MutableMatrixView
@@ -21,9 +21,9 @@ extension ShardPass {
   }
 
   /// - Parameters:
-  ///   - x: the branch's input [R, D].
-  ///   - dy: gradient of its output [R, D], from before the last dropout.
-  ///   - dx: receives the gradient of its input [R, D].
+  ///   - x: the branch's input [Q, D].
+  ///   - dy: gradient of its output [Q, D], from before the last dropout.
+  ///   - dx: receives the gradient of its input [Q, D].
   ///
   /// The saved hidden layer is used up.
   func mlpBackward(
@@ -43,7 +43,7 @@ extension ShardPass {
     }
   }
 
-  /// The second layer's backward pass, with a norm or a dropout in front of it; gives the gradient of the activated hidden layer [R, M].
+  /// The second layer's backward pass, with a norm or a dropout in front of it; gives the gradient of the activated hidden layer [Q, M].
   private func hiddenBackward(
     _ layer: ModelSlots.MLP, block: Int, _ hidden: MatrixView, _ dy: MatrixView,
     into gradient: MutableMatrixView
@@ -60,7 +60,7 @@ extension ShardPass {
     }
   }
 
-  /// activation(h), or activation(h1) ⊙ h2 of a gated MLP's halves: [R, M] in new scratch memory.
+  /// activation(h), or activation(h1) ⊙ h2 of a gated MLP's halves: [Q, M] in new scratch memory.
   private func activatedHidden(_ hidden: MatrixView) -> MutableMatrixView {
     let (rows, m) = (0..<hidden.rows, configuration.mlpDim)
     let result = arena.matrix(rows: hidden.rows, columns: m)
@@ -74,7 +74,7 @@ extension ShardPass {
   /// - Parameters:
   ///   - hidden: the hidden layer before its activation; used up.
   ///   - gradient: its first M columns hold the gradient of the activated layer; receives that of the hidden layer.
-  /// - Returns: the activated layer [R, M].
+  /// - Returns: the activated layer [Q, M].
   private func activationBackward(_ hidden: MutableMatrixView, _ gradient: MutableMatrixView) -> MatrixView {
     let (rows, m) = (0..<hidden.rows, configuration.mlpDim)
     let left = hidden[rows, 0..<m]

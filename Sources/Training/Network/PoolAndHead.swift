@@ -27,7 +27,7 @@ extension ShardPass {
   }
 
   /// - Parameters:
-  ///   - tokens: [B · N, D], behind the last norm.
+  ///   - tokens: what `forward` returns: [B · N, D] behind the last norm, or the first tokens of each sample alone.
   ///   - saved: receives what its name says; `logits` the result.
   func classify(_ tokens: MatrixView, saving saved: HeadActivations) {
     for sample in 0..<batch { pool(tokens, sample: sample, saving: saved) }
@@ -40,8 +40,8 @@ extension ShardPass {
     linear(saved.features.view, slots.head, into: saved.logits)
     guard let head = slots.distillationHead, let distillation = saved.distillation else { return }
     for sample in 0..<batch {
-      distillation[sample..<sample + 1, 0..<tokens.columns].copy(
-        from: tokens[sample * numTokens + 1..<sample * numTokens + 2, 0..<tokens.columns])
+      let row = rows(of: sample, in: tokens.rows).lowerBound + 1
+      _ = distillation.row(sample).update(fromContentsOf: tokens.row(row))
     }
     arena.scope {
       let second = arena.matrix(rows: batch, columns: configuration.numClasses)
@@ -53,7 +53,7 @@ extension ShardPass {
 
   /// - Parameters:
   ///   - dLogits: gradient of the logits [B, C]; used up.
-  ///   - dTokens: receives the gradient of the tokens [B · N, D]; nil where only the heads are trained.
+  ///   - dTokens: receives the gradient of the tokens, as long as these; nil where only the heads are trained.
   func classifyBackward(
     _ saved: HeadActivations, _ dLogits: MutableMatrixView, into dTokens: MutableMatrixView?
   ) {
@@ -78,17 +78,16 @@ extension ShardPass {
       guard let head = slots.distillationHead, let distillation = saved.distillation else { return }
       linearBackward(distillation.view, head, dLogits.view, into: gradient)
       for sample in 0..<batch {
-        Elementwise.add(
-          gradient[sample..<sample + 1, 0..<d].view,
-          to: dTokens[sample * numTokens + 1..<sample * numTokens + 2, 0..<d])
+        let row = rows(of: sample, in: dTokens.rows).lowerBound + 1
+        Elementwise.add(gradient[sample..<sample + 1, 0..<d].view, to: dTokens[row..<row + 1, 0..<d])
       }
     }
   }
 
-  /// The tokens of a sample that are pooled.
+  /// The tokens of a sample that are pooled, where that is not the class token alone.
   private func pooledRows(_ sample: Int) -> Range<Int> {
-    let first = sample * numTokens + (configuration.poolsPrefixTokens ? 0 : numPrefixTokens)
-    return first..<(sample + 1) * numTokens
+    let rows = rows(of: sample, in: batch * numTokens)
+    return configuration.poolsPrefixTokens ? rows : rows.dropFirst(numPrefixTokens)
   }
 
   /// The shares of mean and maximum in the pooled features.
@@ -103,7 +102,7 @@ extension ShardPass {
   private func pool(_ tokens: MatrixView, sample: Int, saving saved: HeadActivations) {
     let result = saved.pooled.row(sample)
     guard configuration.globalPool != .token else {
-      _ = result.update(fromContentsOf: tokens.row(sample * numTokens))
+      _ = result.update(fromContentsOf: tokens.row(rows(of: sample, in: tokens.rows).lowerBound))
       return
     }
     let rows = pooledRows(sample)
@@ -131,7 +130,8 @@ extension ShardPass {
   ) {
     let dFeature = gradient.row(sample)
     guard configuration.globalPool != .token else {
-      _ = dTokens.row(sample * numTokens).update(fromContentsOf: dFeature)
+      let row = rows(of: sample, in: dTokens.rows).lowerBound
+      _ = dTokens.row(row).update(fromContentsOf: dFeature)
       return
     }
     let rows = pooledRows(sample)

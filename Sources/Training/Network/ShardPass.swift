@@ -68,7 +68,6 @@ final class ShardPass {
     gradientBuffer.base.update(repeating: 0, count: gradientBuffer.count)
     begin(shard, values, dropout)
     return arena.scope {
-      let rows = batch * numTokens
       let head = headActivations()
       let (walk, tokens) = forward(shard, keepsActivations: extent == .all)
       classify(tokens, saving: head)
@@ -80,7 +79,7 @@ final class ShardPass {
         classifyBackward(head, dLogits, into: nil)
         return totals
       }
-      let gradient = arena.matrix(rows: rows, columns: configuration.embedDim)
+      let gradient = arena.matrix(rows: tokens.rows, columns: tokens.columns)
       classifyBackward(head, dLogits, into: gradient)
       backward(walk, gradient)
       return totals
@@ -115,14 +114,14 @@ final class ShardPass {
     let projected: MatrixView?
     /// Tokens in front of `norm_pre` [R, D]; nil where there is none.
     let unnormed: MatrixView?
-    /// Each block's input, and behind the last block its output, [R, D].
+    /// Each block's input [R, D], and behind the last block its output [Q, D].
     var tokens: [MatrixView]
     /// Empty where they are computed again.
     var blocks: [BlockActivations]
   }
 
   /// - Parameter keepsActivations: whether a backward pass follows.
-  /// - Returns: what it needs, and the tokens behind the last norm.
+  /// - Returns: what it needs, and the last block's tokens [Q, D] behind the last norm.
   private func forward(_ shard: Shard, keepsActivations: Bool) -> (Walk, tokens: MatrixView) {
     let (rows, d) = (batch * numTokens, configuration.embedDim)
     func tokens() -> MutableMatrixView { arena.matrix(rows: rows, columns: d) }
@@ -140,44 +139,53 @@ final class ShardPass {
       patches: patches.view, projected: projected?.view, unnormed: unnormed?.view, tokens: [x.view],
       blocks: [])
     let spare = tokens()
-    for (index, block) in slots.blocks.enumerated() {
+    for index in slots.blocks.indices {
+      let outputs = 0..<batch * numQueries(index)
       if keepsActivations {
-        let output = tokens()
+        let output = arena.matrix(rows: outputs.count, columns: d)
         if recomputes {
-          arena.scope { forward(index, saving: activations(of: block, input: x.view), into: output) }
+          arena.scope { forward(index, saving: activations(of: index, input: x.view), into: output) }
         } else {
-          let saved = activations(of: block, input: x.view)
+          let saved = activations(of: index, input: x.view)
           forward(index, saving: saved, into: output)
           walk.blocks.append(saved)
         }
         x = output
         walk.tokens.append(x.view)
       } else {
-        arena.scope { forward(index, saving: activations(of: block, input: x.view), into: spare) }
-        x.copy(from: spare.view)
+        let output = spare[outputs, 0..<d]
+        arena.scope { forward(index, saving: activations(of: index, input: x.view), into: output) }
+        x = x[outputs, 0..<d]
+        x.copy(from: output.view)
       }
     }
     return (walk, slots.norm.map { normalized(x.view, $0) } ?? x.view)
   }
 
-  /// - Parameter gradient: that of the tokens behind the last norm [R, D]; used up.
+  /// - Parameter gradient: that of the tokens behind the last norm [Q, D]; used up.
   private func backward(_ walk: Walk, _ gradient: MutableMatrixView) {
+    var gradient = gradient
     if let norm = slots.norm, let last = walk.tokens.last {
       normBackward(last, norm, gradient.view, into: gradient, adding: false)
     }
     for index in slots.blocks.indices.reversed() {
+      let input = walk.tokens[index]
+      // In place where the block has as many outputs as inputs.
+      let dInput =
+        gradient.rows == input.rows ? gradient : arena.matrix(rows: input.rows, columns: input.columns)
       if recomputes {
         arena.scope {
-          let saved = activations(of: slots.blocks[index], input: walk.tokens[index])
+          let saved = activations(of: index, input: input)
           arena.scope {
             let output = arena.matrix(rows: gradient.rows, columns: gradient.columns)
             forward(index, saving: saved, into: output)
           }
-          backward(index, saved: saved, gradient)
+          backward(index, saved: saved, gradient, into: dInput)
         }
       } else {
-        backward(index, saved: walk.blocks[index], gradient)
+        backward(index, saved: walk.blocks[index], gradient, into: dInput)
       }
+      gradient = dInput
     }
     if let norm = slots.preNorm, let unnormed = walk.unnormed {
       normBackward(unnormed, norm, gradient.view, into: gradient, adding: false)

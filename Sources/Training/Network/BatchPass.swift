@@ -25,6 +25,7 @@ public final class BatchPass {
   public let store: ParameterStore
   private let pool: ThreadPool
   private let lanes: Lanes
+  private let weights: PackedWeights
   private let rates: DropoutRates
   private let seed: UInt64
 
@@ -47,11 +48,13 @@ public final class BatchPass {
     self.seed = seed
     let pool = ThreadPool(threadCount: threads)
     self.pool = pool
+    let weights = PackedWeights(store.layout, precision: precision, headOnly: headOnly)
+    self.weights = weights
     lanes = Lanes(
       passes: (0..<pool.threadCount).map { _ in
         ShardPass(
           store.layout, rates: rates, recomputes: recomputes, extent: headOnly ? .head : .all,
-          precision: precision)
+          precision: precision, weights: weights)
       })
   }
 
@@ -76,7 +79,7 @@ public final class BatchPass {
     let rates = rates
     let drops = rates != DropoutRates()
     let depth = store.layout.architecture.configuration.depth
-    return forEachShard(of: batch, from: .values) { pass, shard, first, values in
+    return forEachShard(of: batch, from: .values, trains: true) { pass, shard, first, values in
       let dropout = Dropout(
         rates: rates, depth: depth, seed: seed, step: step, firstSample: firstSample + first)
       return pass.train(shard, values: values, weight: weight, dropout: drops ? dropout : nil)
@@ -87,7 +90,7 @@ public final class BatchPass {
 
   /// The sums of a batch, without gradients or dropout.
   public func evaluate(_ batch: Batch, with kind: ParameterStore.Kind? = nil) -> Totals {
-    forEachShard(of: batch, from: kind ?? store.resultKind) { pass, shard, _, values in
+    forEachShard(of: batch, from: kind ?? store.resultKind, trains: false) { pass, shard, _, values in
       pass.evaluate(shard, values: values)
     } afterRound: { _ in
     }
@@ -95,7 +98,7 @@ public final class BatchPass {
 
   /// The shards in rounds of as many as there are threads.
   private func forEachShard(
-    of batch: Batch, from kind: ParameterStore.Kind,
+    of batch: Batch, from kind: ParameterStore.Kind, trains: Bool,
     _ body: @Sendable (ShardPass, ShardPass.Shard, _ first: Int, ParameterValues) -> Totals,
     afterRound: (_ shards: Int) -> Void
   ) -> Totals {
@@ -105,6 +108,7 @@ public final class BatchPass {
       batch.pixels.count == batch.count * pixelCount && batch.targets.count == batch.count * c.numClasses,
       "\(batch.pixels.count) pixels and \(batch.targets.count) targets are no batch of \(batch.count)")
     let values = store.values(kind)
+    weights.pack(values, backward: trains, pool: pool)
     let shards = Self.shardCount(batch.count)
     let (lanes, numClasses) = (lanes, c.numClasses)
     var totals = Totals()

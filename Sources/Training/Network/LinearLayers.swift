@@ -4,7 +4,8 @@ import Kernels
 extension ShardPass {
   /// out [R, O] = x [R, K] · weightᵀ + bias
   func linear(_ x: MatrixView, _ layer: ModelSlots.Linear, into out: MutableMatrixView) {
-    products.linear(x, weight: values[layer.weight], bias: layer.bias.map { values[$0] }, into: out)
+    products.linear(
+      x, weight: weights[layer.weight].forward, bias: layer.bias.map { values[$0] }, into: out)
   }
 
   /// Adds the gradients of weight and bias.
@@ -21,6 +22,14 @@ extension ShardPass {
     _ x: MatrixView, _ layer: ModelSlots.Linear, _ dy: MatrixView, into dx: MutableMatrixView
   ) {
     linearBackward(x, layer, dy)
-    products.inputGradient(dy, weight: values[layer.weight], into: dx)
+    inputGradient(dy, layer, into: dx)
+  }
+
+  /// dx [R, K] = dy [R, O] · weight [O, K]
+  func inputGradient(_ dy: MatrixView, _ layer: ModelSlots.Linear, into dx: MutableMatrixView) {
+    guard let weight = weights[layer.weight].backward else {
+      preconditionFailure("no gradient goes back through this layer")
+    }
+    products.inputGradient(dy, weight: weight, into: dx)
   }
 }

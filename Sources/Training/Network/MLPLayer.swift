@@ -36,7 +36,7 @@ extension ShardPass {
       let dActivated = gradient[0..<gradient.rows, 0..<configuration.mlpDim]
       let isPlain = layer.innerNorm == nil && (dropout == nil || rates.projection == 0)
       if !isPlain { hiddenBackward(layer, block: block, hidden.view, dy, into: dActivated) }
-      if isPlain { products.inputGradient(dy, weight: values[layer.fc2.weight], into: dActivated) }
+      if isPlain { inputGradient(dy, layer.fc2, into: dActivated) }
       let activated = activationBackward(hidden, gradient)
       if isPlain { linearBackward(activated, layer.fc2, dy) }
       linearBackward(x, layer.fc1, gradient.view, into: dx)

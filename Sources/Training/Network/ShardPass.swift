@@ -20,6 +20,8 @@ final class ShardPass {
   let compute = Compute()
   let arena = Arena()
   let products: Products
+  /// Those of this pass, packed.
+  let weights: PackedWeights
   private let gradientBuffer: FloatBuffer
   /// Whether the backward pass computes each block's activations again, from the tokens in front of it.
   private let recomputes: Bool
@@ -32,14 +34,18 @@ final class ShardPass {
   /// nil where nothing is dropped.
   private(set) var dropout: Dropout?
 
-  init(_ layout: ParameterLayout, rates: DropoutRates, recomputes: Bool, extent: Extent, precision: Precision)
-  {
+  /// - Parameter weights: packed by the caller before each pass.
+  init(
+    _ layout: ParameterLayout, rates: DropoutRates, recomputes: Bool, extent: Extent, precision: Precision,
+    weights: PackedWeights
+  ) {
     slots = layout.slots
     configuration = layout.architecture.configuration
     self.rates = rates
     self.recomputes = recomputes
     self.extent = extent
     products = Products(precision: precision, arena: arena)
+    self.weights = weights
     activation = configuration.activation.function
     gradientBuffer = FloatBuffer(count: layout.bufferCount)
     values = ParameterValues(base: gradientBuffer.base)

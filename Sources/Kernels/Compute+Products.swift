@@ -26,7 +26,7 @@ public struct PackedFactor: @unchecked Sendable {
   let outputs: Int
   fileprivate let panels: UnsafeMutableRawPointer
 
-  /// - Parameter panels: room for `byteCount`, aligned to 64 bytes, that outlives the factor.
+  /// - Parameter panels: room for `floatCount` floats, aligned to 64 bytes, that outlives the factor.
   fileprivate init(_ inner: Int, _ outputs: Int, _ precision: Precision, panels: UnsafeMutableRawPointer) {
     (self.inner, self.outputs, self.precision, self.panels) = (inner, outputs, precision, panels)
   }
@@ -94,7 +94,7 @@ extension Compute {
       a.columns == b.inner && out.rows == a.rows && out.columns == b.outputs,
       "product [\(a.rows), \(a.columns)] · [\(b.inner), \(b.outputs)] does not fit [\(out.rows), \(out.columns)]"
     )
-    precondition(b.precision != .int8, "a product of unpacked matrices in int8")
+    precondition(b.precision != .int8, "a product of matrices that no scale was found for, in int8")
     guard out.rows > 0 && out.columns > 0 else { return }
     arena.scope {
       let kernel = b.precision.kernel

@@ -41,7 +41,7 @@ struct Train: ParsableCommand {
   @Flag(name: .long, help: "Compute activations again in the backward pass: less memory, a third more work.")
   var recompute = false
 
-  @Option(name: .long, help: "Arithmetic of the layers' products: fp32, or bf16 with weights in fp32.")
+  @Option(name: .long, help: "Arithmetic of the matrix products: fp32, or bf16 with weights in fp32.")
   var precision: TrainingConfiguration.TrainingPrecision?
 
   @Option(name: .long, help: ArgumentHelp("Unreadable images to put up with.", valueName: "N"))

@@ -198,6 +198,26 @@ import Testing
     #expect(out.isIntact && source.isIntact)
   }
 
+  /// Turned and rounded at once, as the plain twin does; rows of pairs end with a whole one, and nothing lies behind it.
+  @Test(arguments: KernelVariant.available, [(1, 1), (2, 16), (17, 31), (33, 5), (64, 48), (129, 33)])
+  func transposesAndRounds(variant: KernelVariant, shape: (Int, Int)) throws {
+    let (rows, columns) = shape
+    let source = GuardedMatrix(rows: rows, columns: columns, gap: 3) {
+      (1 + 0x1p-8 * Float($0 % 7)) * Float($1 - 3) * 0x1.01p3
+    }
+    for element in [CKERNELS_FLOAT32, CKERNELS_ROUNDED_FLOAT32, CKERNELS_BFLOAT16] {
+      let width = element == CKERNELS_BFLOAT16 ? (rows + 1) / 2 : rows
+      func turned(_ variant: KernelVariant) throws -> [UInt32] {
+        let out = GuardedMatrix(rows: columns, columns: width, gap: 2) { _, _ in .nan }
+        try operations(variant).transpose(
+          source.base, source.stride, rows, columns, element, out.base, 4 * out.stride)
+        #expect(out.isIntact)
+        return out.values.map(\.bitPattern)
+      }
+      #expect(try turned(variant) == turned(.plain), "\(element)")
+    }
+  }
+
   @Test func swiftFaceConverts() {
     var out = [Float](repeating: 0, count: 3)
     withOddBytes([0x3c00, 0xc000, 0x0001]) { bytes in

@@ -8,7 +8,7 @@ import Training
   /// Of a tensor's largest gradient: the same float32 terms, but for zeros, summed in another order.
   static let gradientLimit: Float = 1e-5
   /// Of the same sums of terms that were rounded to bfloat16: a last bit of float32 that differs can move a rounding.
-  static let bf16GradientLimit: Float = 2e-2
+  static let bf16GradientLimit: Float = 0x1p-8
 
   static let variants = [
     "token", "registers-layer-scale", "qk-norm", "rms-norm", "inner-norms", "swiglu-packed", "post-norm",

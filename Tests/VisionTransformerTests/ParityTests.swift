@@ -33,7 +33,7 @@ import VisionTransformer
     func contents(_ path: FilePath) -> [String] {
       ((try? files.contentsOfDirectory(atPath: path.string)) ?? []).sorted()
     }
-    return contents(Fixtures.models).flatMap { name in
+    return Fixtures.modelNames.flatMap { name in
       contents(Fixtures.models.appending(name)).filter { $0.hasPrefix("expected") }.map { file in
         let sides = file.split { !$0.isNumber }.compactMap { Int($0) }
         return Case(name: name, size: sides.count == 2 ? ImageSize(height: sides[0], width: sides[1]) : nil)

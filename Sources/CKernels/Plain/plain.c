@@ -9,7 +9,6 @@
       .element_bytes = bytes,                                                                            \
       .pack_words = ckernels_plain_pack_words,                                                           \
       .round_to_bfloat16 = ckernels_plain_round_to_bfloat16,                                             \
-      .pair_rounded = ckernels_plain_pair_rounded,                                                       \
   }
 
 const ckernels_operations ckernels_plain_operations = {

@@ -47,7 +47,6 @@ void ckernels_plain_quantize(const float *x, size_t stride, size_t rows, size_t 
                              void *out, size_t out_stride, float *scales, int32_t *zero_points);
 void ckernels_plain_quantize_weights(const float *w, size_t stride, size_t outputs, size_t inner, int8_t *out,
                                      size_t out_stride, float *scales);
-void ckernels_plain_pair_rounded(const float *even, const float *odd, size_t count, void *words);
 void ckernels_plain_transpose(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element, void *out,
                               size_t out_stride);
 void ckernels_plain_round_to_bfloat16(const float *x, size_t stride, size_t rows, size_t columns,

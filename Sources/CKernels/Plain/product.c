@@ -148,14 +148,6 @@ void ckernels_plain_round_to_bfloat16(const float *x, size_t stride, size_t rows
   }
 }
 
-void ckernels_plain_pair_rounded(const float *even, const float *odd, size_t count, void *words) {
-  uint16_t *halves = words;
-  for (size_t i = 0; i < count; i++) {
-    ckernels_plain_float32_to_bfloat16(even + i, halves + 2 * i, 1);
-    ckernels_plain_float32_to_bfloat16(odd + i, halves + 2 * i + 1, 1);
-  }
-}
-
 void ckernels_plain_transpose(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element, void *out,
                               size_t out_stride) {
   for (size_t c = 0; c < columns; c++) {

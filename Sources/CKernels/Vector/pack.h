@@ -1,4 +1,4 @@
-/// Bodies of `pack_words`, `pair_rounded` (see CKernelsProducts.h) and `transpose` (see CKernels.h) in the words of vector.h.
+/// Bodies of `pack_words` (see CKernelsProducts.h) and `transpose` (see CKernels.h) in the words of vector.h.
 
 #ifndef CKERNELS_VECTOR_PACK_H
 #define CKERNELS_VECTOR_PACK_H
@@ -28,15 +28,11 @@ TARGET static void pack_words(const void *w, size_t stride, size_t outputs, size
   }
 }
 
-TARGET static void pair_rounded(const float *even, const float *odd, size_t count, void *words) {
-  float *target = words;
-  for (size_t i = 0; i < count; i += LANES) {
-    const size_t n = count - i;
-    if (n >= LANES)
-      v_store(target + i, v_pair_bfloat16(v_load(even + i), v_load(odd + i)));
-    else
-      v_store_tail(target + i, v_pair_bfloat16(v_load_tail(even + i, n, 0), v_load_tail(odd + i, n, 0)), n);
-  }
+/// As `v_round_to_bfloat16`, as floats.
+INLINE vfloat rounded(vfloat v) {
+  uint16_t halves[LANES];
+  v_round_to_bfloat16(halves, v);
+  return v_from_bfloat16(halves);
 }
 
 /// The first n elements of a row, 0 behind them; all 0 for a row that is not there.
@@ -57,9 +53,8 @@ INLINE void transpose_words(const bool is_paired, const bool is_rounded, const f
       for (size_t i = 0; i < LANES; i++) {
         const float *row = x + (r + each * i) * stride + c;
         const vfloat v = load_part(each * i < left, row, width);
-        square[i] = is_paired ? v_pair_bfloat16(v, load_part(each * i + 1 < left, row + stride, width))
-                    : is_rounded ? v_rounded_to_bfloat16(v)
-                                 : v;
+        square[i] = is_rounded ? rounded(v) : v;
+        if (is_paired) square[i] = v_pair_halves(square[i], rounded(load_part(each * i + 1 < left, row + stride, width)));
       }
       v_transpose(square);
       char *target = out + c * out_stride + r / each * 4;

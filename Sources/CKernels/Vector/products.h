@@ -16,7 +16,6 @@
       .element_bytes = bytes,                  \
       .pack_words = pack_words,                \
       .round_to_bfloat16 = round_to_bfloat16,  \
-      .pair_rounded = pair_rounded,            \
   }
 
 #define FP32_PRODUCT(function) {.element = CKERNELS_FLOAT32, .layout = PANEL_LAYOUT(1, 4), .multiply = function}

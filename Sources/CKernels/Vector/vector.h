@@ -20,8 +20,7 @@
 ///   v_nonfinite(seen, v)        `seen`, changed to nonzero if v holds a NaN or an infinity
 ///   v_between(seen, v, a, b)    `seen`, changed to nonzero if v holds a magnitude of at least a and below b
 ///   v_round_to_bfloat16         v_to_bfloat16, but that subnormal numbers may become 0
-///   v_rounded_to_bfloat16(v)    the same as floats
-///   v_pair_bfloat16(a, b)       words: a rounded so in the lower halves, b in the upper ones
+///   v_pair_halves(a, b)         floats that are bfloat16 by value as words of two: a in the lower halves, b in the upper ones
 ///   vint                        a vector of LANES int32;  i_load, i_set, i_sub, i_mul, v_from_int
 ///   v_to_bytes, v_to_words      floats of 0...255, rounded, as 8 or 16 bits;  v_to_signed_bytes: of -128...127
 ///   vdouble                     a vector of LANES / 2 doubles;  v_low, v_high: half a vector as doubles

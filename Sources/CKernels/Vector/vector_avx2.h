@@ -110,16 +110,9 @@ INLINE void v_to_bfloat16(void *out, vfloat v) {
 
 INLINE void v_round_to_bfloat16(void *out, vfloat v) { v_to_bfloat16(out, v); }
 
-INLINE vfloat v_rounded_to_bfloat16(vfloat v) {
-  uint16_t halves[LANES];
-  v_round_to_bfloat16(halves, v);
-  return v_from_bfloat16(halves);
-}
-
-INLINE vfloat v_pair_bfloat16(vfloat even, vfloat odd) {
-  const __m256i low = _mm256_castps_si256(v_rounded_to_bfloat16(even));
-  const __m256i high = _mm256_castps_si256(v_rounded_to_bfloat16(odd));
-  return _mm256_castsi256_ps(_mm256_or_si256(_mm256_srli_epi32(low, 16), high));
+INLINE vfloat v_pair_halves(vfloat low, vfloat high) {
+  const __m256i lower = _mm256_srli_epi32(_mm256_castps_si256(low), 16);
+  return _mm256_castsi256_ps(_mm256_or_si256(lower, _mm256_castps_si256(high)));
 }
 
 typedef __m256d vdouble;

@@ -98,16 +98,9 @@ INLINE void v_round_to_bfloat16(void *out, vfloat v) {
 #endif
 }
 
-INLINE vfloat v_rounded_to_bfloat16(vfloat v) {
-  uint16_t halves[LANES];
-  v_round_to_bfloat16(halves, v);
-  return v_from_bfloat16(halves);
-}
-
-INLINE vfloat v_pair_bfloat16(vfloat even, vfloat odd) {
-  const __m512i low = _mm512_castps_si512(v_rounded_to_bfloat16(even));
-  const __m512i high = _mm512_castps_si512(v_rounded_to_bfloat16(odd));
-  return _mm512_castsi512_ps(_mm512_or_si512(_mm512_srli_epi32(low, 16), high));
+INLINE vfloat v_pair_halves(vfloat low, vfloat high) {
+  const __m512i lower = _mm512_srli_epi32(_mm512_castps_si512(low), 16);
+  return _mm512_castsi512_ps(_mm512_or_si512(lower, _mm512_castps_si512(high)));
 }
 
 typedef __m512d vdouble;

@@ -87,8 +87,6 @@ typedef struct {
   /// out[r, i] = x[r, i] rounded to bfloat16, nearest even. out_stride: bytes. As the operation of that name.
   void (*round_to_bfloat16)(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element, void *out,
                             size_t out_stride);
-  /// words[i] = even[i] in the lower half, odd[i] in the upper, both rounded to bfloat16; subnormal numbers may become 0.
-  void (*pair_rounded)(const float *even, const float *odd, size_t count, void *words);
 } ckernels_panel_layout;
 
 /// The product of one precision in one variant.

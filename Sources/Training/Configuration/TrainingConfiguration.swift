@@ -30,7 +30,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   public var freeze: Freeze?
   /// Whether activations are computed again in the backward pass: less memory, a third more work.
   public var recompute = false
-  /// Of the layers' products: with bf16 both sides are rounded to bfloat16; all else stays in float32.
+  /// Of the matrix products: with bf16 both sides are rounded to bfloat16; all else stays in float32.
   public var precision = TrainingPrecision.fp32
   /// Steps between two lines of metrics; 0 for lines of epochs alone.
   public var logEvery = 50

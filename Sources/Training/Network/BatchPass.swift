@@ -37,7 +37,7 @@ public final class BatchPass {
   /// - Parameters:
   ///   - recomputes: whether activations are computed again in the backward pass, to save memory.
   ///   - headOnly: whether the heads alone are trained.
-  ///   - precision: of the layers' products, fp32 or bf16.
+  ///   - precision: of the matrix products, fp32 or bf16.
   ///   - seed: of the dropouts.
   public init(
     _ store: ParameterStore, threads: Int, rates: DropoutRates = DropoutRates(), recomputes: Bool = false,

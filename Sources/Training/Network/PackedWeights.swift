@@ -16,7 +16,7 @@ final class PackedWeights: @unchecked Sendable {
   private let layers: [Int: Layer]
 
   /// - Parameters:
-  ///   - precision: of the layers' products.
+  ///   - precision: of the products.
   ///   - headOnly: whether the heads alone are trained, so that no gradient goes back through a layer.
   init(_ layout: ParameterLayout, precision: Precision, headOnly: Bool) {
     let model = layout.slots
@@ -24,7 +24,8 @@ final class PackedWeights: @unchecked Sendable {
       [block.attention.qkv, block.attention.projection, block.mlp.fc1, block.mlp.fc2]
     }
     let passed = (inner + [model.head] + [model.distillationHead].compactMap { $0 }).map(\.weight)
-    slots = [model.patchEmbedding.weight] + passed
+    // The largest first: the threads that pack them are through at about the same time.
+    slots = ([model.patchEmbedding.weight] + passed).sorted { ($0.count, $0.offset) > ($1.count, $1.offset) }
     let returning = headOnly ? [] : Set(passed.map(\.offset))
 
     func count(_ inner: Int, _ outputs: Int) -> Int {
@@ -55,11 +56,9 @@ final class PackedWeights: @unchecked Sendable {
   /// Packs the weights as they are now, split over the threads of a pool.
   /// - Parameter backward: whether a backward pass follows.
   func pack(_ values: ParameterValues, backward: Bool, pool: ThreadPool) {
-    // The largest first: the threads are through at about the same time.
-    let order = slots.sorted { ($0.count, $0.offset) > ($1.count, $1.offset) }
-    pool.forEach(order.count) { index in
-      guard let layer = self.layers[order[index].offset] else { return }
-      let weight = values[order[index]]
+    pool.forEach(slots.count) { index in
+      let layer = self[slots[index]]
+      let weight = values[slots[index]]
       layer.forward.pack(.transposed(weight))
       if backward { layer.backward?.pack(.asIs(weight)) }
     }

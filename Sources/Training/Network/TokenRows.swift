@@ -6,8 +6,7 @@ extension ShardPass {
   /// Of each sample, how many of its first tokens a block passes on: all N, but behind the last block those alone that the heads read
   /// where the pool is the class token. All tokens have keys and values; only these have queries and go through what follows.
   func numQueries(_ block: Int) -> Int {
-    guard configuration.globalPool == .token && block == slots.blocks.count - 1 else { return numTokens }
-    return slots.distillationHead == nil ? 1 : 2
+    block == slots.blocks.count - 1 ? configuration.numReadTokens ?? numTokens : numTokens
   }
 
   /// The rows of one sample in a matrix with as many rows for each.

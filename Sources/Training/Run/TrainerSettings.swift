@@ -22,7 +22,7 @@ public struct TrainerSettings: Sendable, Equatable {
   /// Whether the heads alone are trained.
   public var headOnly = false
   public var threads = 1
-  /// Of the layers' products.
+  /// Of the matrix products.
   public var precision = Precision.fp32
   public var writesTensorBoard = false
 

@@ -156,6 +156,12 @@ extension ViTConfiguration {
     (hasClassToken ? 1 : 0) + (hasDistillationToken ? 1 : 0) + numRegisterTokens
   }
 
+  /// How many tokens of an image pool and heads read, from the first on; nil for all of them.
+  package var numReadTokens: Int? {
+    guard globalPool == .token else { return nil }
+    return hasDistillationHead ? 2 : 1
+  }
+
   public var hasPositions: Bool { positions != .none }
 
   /// F: the width of the pooled features, the head's input.

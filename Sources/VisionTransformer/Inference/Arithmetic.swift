@@ -1,12 +1,6 @@
 import Kernels
 
 extension VisionTransformer {
-  /// How many tokens of an image pool and heads read, from the first on; nil for all of them.
-  var numReadTokens: Int? {
-    guard configuration.globalPool == .token else { return nil }
-    return configuration.hasDistillationHead ? 2 : 1
-  }
-
   /// Floating-point operations of the matrix products from one image to its features and logits, in billions; a multiply-add counts
   /// as two.
   public var gflops: Double { NetworkOperation.allCases.reduce(0) { $0 + gflops(of: $1) } }
@@ -16,7 +10,7 @@ extension VisionTransformer {
     let tokens = Double(numTokens)
     let blocks = parameters.blocks
     // What pool and heads do not read is left out of the last block.
-    let readTokens = numReadTokens.map { Double($0) } ?? tokens
+    let readTokens = configuration.numReadTokens.map { Double($0) } ?? tokens
     func ofRows(_ size: (ArraySlice<Parameters.Block>) -> Double) -> Double {
       tokens * size(blocks.dropLast()) + readTokens * size(blocks.suffix(1))
     }

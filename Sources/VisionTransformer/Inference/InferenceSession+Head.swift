@@ -17,8 +17,8 @@ extension InferenceSession {
     let configuration = model.configuration
     let isDouble = configuration.globalPool == .tokenAndAverage
     let pooled = arena.matrix(rows: batch, columns: isDouble ? 2 * tokens.columns : tokens.columns)
-    let numPrefix = configuration.poolsPrefixTokens ? 0 : configuration.numPrefixTokens
     let numTokens = tokens.rows / max(1, batch)
+    let numPrefix = configuration.poolsPrefixTokens ? 0 : min(configuration.numPrefixTokens, numTokens)
     for image in 0..<batch {
       let first = image * numTokens
       let result = pooled[image..<image + 1, 0..<pooled.columns]
@@ -29,8 +29,7 @@ extension InferenceSession {
       case .refinement:
         refine(tokens[first..<first + numTokens, 0..<tokens.columns], into: result)
       default:
-        let patches = tokens[
-          min(first + numPrefix, first + numTokens)..<first + numTokens, 0..<tokens.columns]
+        let patches = tokens[first + numPrefix..<first + numTokens, 0..<tokens.columns]
         Pooling.pool(
           configuration.globalPool, classToken: tokens.row(first), patches: patches, into: result.row(0))
       }

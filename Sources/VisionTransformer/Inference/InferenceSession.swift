@@ -81,7 +81,7 @@ public final class InferenceSession {
       let output = timed(.other) {
         let tokens = encode(
           batch, blocks: model.configuration.depth,
-          leading: allTokens || observer != nil ? nil : model.numReadTokens, observer: observer)
+          leading: allTokens || observer != nil ? nil : model.configuration.numReadTokens, observer: observer)
         let normed = normalized(tokens)
         observer?(.norm, normed)
         return timed(.head) {

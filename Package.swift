@@ -12,6 +12,7 @@ let package = Package(
     .library(name: "VisionTransformer", targets: ["VisionTransformer"]),
     .library(name: "Pipeline", targets: ["Pipeline"]),
     .library(name: "Training", targets: ["Training"]),
+    .library(name: "Quantization", targets: ["Quantization"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -61,10 +62,16 @@ let package = Package(
         "Checkpoints", "Images", "Kernels", "Pipeline", "VisionTransformer",
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
+    .target(
+      name: "Quantization",
+      dependencies: [
+        "Checkpoints", "Images", "Kernels", "Pipeline", "VisionTransformer",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
     .executableTarget(
       name: "vitrine",
       dependencies: [
-        "Checkpoints", "Images", "Kernels", "Pipeline", "Training", "VisionTransformer",
+        "Checkpoints", "Images", "Kernels", "Pipeline", "Quantization", "Training", "VisionTransformer",
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -83,6 +90,11 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: ["Checkpoints", "Kernels", "Training", "VisionTransformer", "TestSupport"]),
+    .testTarget(
+      name: "QuantizationTests",
+      dependencies: [
+        "Checkpoints", "Kernels", "Pipeline", "Quantization", "VisionTransformer", "TestSupport",
+      ]),
     .testTarget(name: "vitrineTests", dependencies: ["vitrine", "Kernels", "TestSupport"]),
   ]
 )

@@ -24,6 +24,12 @@ static inline quantization quantization_of(float least, float largest, bool has_
   return (quantization){.scale = scale, .inverse = inverse, .zero_point = (int32_t)rintf(-least * inverse)};
 }
 
+/// Levels at a scale above 0 that is known beforehand.
+static inline quantization fixed_quantization(float scale, int32_t zero_point, bool has_nonfinite) {
+  if (has_nonfinite) return (quantization){.scale = NAN, .inverse = 0, .zero_point = 0};
+  return (quantization){.scale = scale, .inverse = 1 / scale, .zero_point = zero_point};
+}
+
 /// What a unit of 8-bit weights is worth, where `largest` is the largest magnitude of their row.
 static inline float weight_scale(float largest) {
   const float scale = largest / 127;

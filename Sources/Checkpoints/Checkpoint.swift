@@ -9,6 +9,8 @@ public struct Checkpoint: Sendable {
   /// The folder or file as it was given.
   public let path: FilePath
   public let container: any TensorContainer
+  /// How the weights were quantised; nil where they are not.
+  public let quantization: QuantizationScheme?
   /// `config.json`, where there is one.
   public let configuration: JSONValue?
   /// What transformers' image processor is to do, where a file says so: `image_processor` of `processor_config.json`, in which version
@@ -31,13 +33,17 @@ public struct Checkpoint: Sendable {
   public init(_ path: FilePath) throws(CheckpointError) {
     self.path = path
     let folder: FilePath
+    let stored: any TensorContainer
     if FileSystem.isDirectory(path) {
       folder = path
-      container = try Self.openFolder(path)
+      stored = try Self.openFolder(path)
     } else {
       folder = path.removingLastComponent()
-      container = try Self.openFile(path)
+      stored = try Self.openFile(path)
     }
+    let quantized = try QuantizedTensors(stored)
+    quantization = try quantized?.scheme()
+    container = quantized ?? stored
     // A single file takes the configuration beside it only where the two belong together by name.
     let belongs = folder == path || path.lastComponent.map { Self.usualNames.contains($0.string) } ?? false
     configurationPath = folder.appending("config.json")
@@ -55,6 +61,7 @@ public struct Checkpoint: Sendable {
   /// - Parameter path: stands for them in messages.
   package init(_ container: any TensorContainer, path: FilePath) {
     (self.container, self.path) = (container, path)
+    quantization = nil
     (configuration, preprocessorConfiguration) = (nil, nil)
     configurationPath = path.appending("config.json")
     preprocessorConfigurationPath = path.appending("preprocessor_config.json")

@@ -73,8 +73,15 @@ public protocol TensorContainer: Sendable {
   /// The tensor's elements: `tensor.count` of them, of `tensor.type`.
   /// - Throws: `CheckpointError` where they turn out to be damaged.
   func elements(of tensor: TensorInfo) throws(CheckpointError) -> TensorElements
+  /// The tensors as they are stored, those included that only say what others are worth; by default, the tensors.
+  var storedTensors: [TensorInfo] { get }
+  /// The tensor as integers, where it is a layer's weight that is stored as such; nil by default.
+  /// - Throws: `CheckpointError` where they turn out to be damaged.
+  func quantized(_ tensor: TensorInfo) throws(CheckpointError) -> QuantizedWeight?
 }
 
 extension TensorContainer {
   public var unreadable: [String: String] { [:] }
+  public var storedTensors: [TensorInfo] { Array(tensors.values) }
+  public func quantized(_ tensor: TensorInfo) throws(CheckpointError) -> QuantizedWeight? { nil }
 }

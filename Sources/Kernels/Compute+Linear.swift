@@ -59,7 +59,7 @@ extension Compute {
   ) {
     arena.scope {
       linear(
-        rows(x, for: weight.precision, arena: arena), weight: weight, bias: bias, activation: activation,
+        rows(x, for: weight, arena: arena), weight: weight, bias: bias, activation: activation,
         into: out)
     }
   }

@@ -68,6 +68,21 @@ public enum Elements {
     return Operations.active.float32_to_bfloat16(from, to, source.count)
   }
 
+  /// Rounds each row of a matrix [R, K] to int8 by a scale of its own, the largest magnitude of the row / 127.
+  /// - Returns: levels [R, K] and scales [R]: x[r, k] is about scales[r] · levels[r, k].
+  public static func quantizeRows(_ source: MatrixView) -> (levels: [Int8], scales: [Float]) {
+    var scales = [Float](repeating: 1, count: source.rows)
+    let count = source.rows * source.columns
+    let levels = [Int8](unsafeUninitializedCapacity: count) { levels, initialized in
+      if count > 0, let base = levels.baseAddress {
+        Operations.active.quantize_weights(
+          source.base, source.rowStride, source.rows, source.columns, base, source.columns, &scales)
+      }
+      initialized = count
+    }
+    return (levels, scales)
+  }
+
   /// destination [C, R] = source [R, C] with rows and columns exchanged; the two must not overlap.
   public static func transpose(_ source: MatrixView, into destination: MutableMatrixView) {
     precondition(

@@ -9,6 +9,20 @@ public enum PackingError: Error, Equatable {
   case outOfMemory(bytes: Int)
 }
 
+/// Weights as 8-bit levels: w[o, k] is about scales[o] · levels[o, k].
+public struct LevelsView: @unchecked Sendable {
+  /// [O, K], row-major.
+  public let levels: UnsafePointer<Int8>
+  /// [O]
+  public let scales: UnsafePointer<Float>
+  public let outputs: Int
+  public let inner: Int
+
+  public init(levels: UnsafePointer<Int8>, scales: UnsafePointer<Float>, outputs: Int, inner: Int) {
+    (self.levels, self.scales, self.outputs, self.inner) = (levels, scales, outputs, inner)
+  }
+}
+
 /// Weights [O, K] in the order in which the matrix products read them, in the precision of the products.
 public final class PackedMatrix: @unchecked Sendable {
   /// O
@@ -17,6 +31,8 @@ public final class PackedMatrix: @unchecked Sendable {
   public let inner: Int
   /// What was asked for; fp32 instead of int8 where K is too large for exact sums.
   public let precision: Precision
+  /// How the left side of a product becomes levels, with int8.
+  public let rowLevels: RowLevels
 
   /// nil where only the dimensions are known.
   let panels: UnsafeRawPointer?
@@ -41,6 +57,7 @@ public final class PackedMatrix: @unchecked Sendable {
     let precision = precision.fitting(inner: inner)
     let kernel = precision.kernel
     (self.outputs, self.inner, self.precision, self.storage) = (outputs, inner, precision, storage)
+    rowLevels = RowLevels()
     let panelCount = kernel.panelCount(outputs: outputs)
     let panels = try storage.allocate(panelCount * kernel.panelBytes(inner: inner))
     self.panels = UnsafeRawPointer(panels)
@@ -74,10 +91,46 @@ public final class PackedMatrix: @unchecked Sendable {
     if panel >= 0 { throw .nonFinite(part: source.partWithNonFinite(inPanel: panel)) }
   }
 
+  /// Packs weights that are 8-bit levels already, for products of int8.
+  /// - Parameters:
+  ///   - weights: [O, K], read once; K is at most `largestInner`.
+  ///   - rowLevels: how the left side becomes levels; its multipliers outlive the matrix.
+  ///   - storage: where the packed weights go.
+  ///   - pool: threads that share the work.
+  /// - Throws: `PackingError` where memory is missing.
+  public init(
+    _ weights: LevelsView, rowLevels: RowLevels, storage: PackedStorage, pool: ThreadPool? = nil
+  ) throws(PackingError) {
+    precondition(weights.inner <= Self.largestInner, "sums over \(weights.inner) products of levels")
+    let kernel = Precision.int8.kernel
+    (outputs, inner, precision) = (weights.outputs, weights.inner, .int8)
+    (self.rowLevels, self.storage) = (rowLevels, storage)
+    let (outputs, inner, width) = (weights.outputs, weights.inner, kernel.layout.width)
+    let panelCount = kernel.panelCount(outputs: outputs)
+    let panels = try storage.allocate(panelCount * kernel.panelBytes(inner: inner))
+    let scales = try storage.allocate(4 * outputs).bindMemory(to: Float.self, capacity: outputs)
+    let sums = try storage.allocate(4 * outputs).bindMemory(to: Int32.self, capacity: outputs)
+    scales.update(from: weights.scales, count: outputs)
+    (self.panels, self.scales, self.sums) = (UnsafeRawPointer(panels), scales, sums)
+    let target = PackingTarget(kernel: kernel, inner: inner, panels: panels, scales: scales, sums: sums)
+    let pack = { @Sendable (panel: Int) in
+      let rows = panel * width..<min(outputs, (panel + 1) * width)
+      target.pack(weights.levels + rows.lowerBound * inner, rows: rows.count, panel: panel)
+    }
+    if let pool {
+      pool.forEach(panelCount, pack)
+    } else {
+      for panel in 0..<panelCount { pack(panel) }
+    }
+  }
+
+  /// The largest K of a product of levels, whose sums an int32 holds.
+  public static var largestInner: Int { Int(ckernels_int8_largest_inner) }
+
   /// The dimensions of a matrix alone, of no use in a product.
   public init(describing outputs: Int, inner: Int, precision: Precision) {
     (self.outputs, self.inner, self.precision) = (outputs, inner, precision.fitting(inner: inner))
-    (panels, scales, sums, storage) = (nil, nil, nil, nil)
+    (panels, scales, sums, storage, rowLevels) = (nil, nil, nil, nil, RowLevels())
   }
 
   /// Bytes of the packed weights.
@@ -134,7 +187,7 @@ private struct PackingTarget: @unchecked Sendable {
 
   func pack(_ rows: MatrixView, panel: Int, scratch: PackingScratch) {
     let target = panels + panel * kernel.panelBytes(inner: inner)
-    guard let scales, let sums else {
+    guard let scales else {
       guard kernel.element == CKERNELS_BFLOAT16 else {
         ckernels_pack_rows(kernel.layout, rows.base, rows.rowStride, rows.rows, inner, target)
         return
@@ -146,11 +199,18 @@ private struct PackingTarget: @unchecked Sendable {
         kernel.layout, scratch.bytes.assumingMemoryBound(to: UInt16.self), stride, rows.rows, inner, target)
       return
     }
-    let first = panel * kernel.layout.width
     let levels = scratch.bytes.assumingMemoryBound(to: Int8.self)
     Operations.active.quantize_weights(
-      rows.base, rows.rowStride, rows.rows, inner, levels, inner, scales + first)
-    ckernels_pack_rows_int8(kernel.layout, levels, inner, rows.rows, inner, target, sums + first)
+      rows.base, rows.rowStride, rows.rows, inner, levels, inner, scales + panel * kernel.layout.width)
+    pack(levels, rows: rows.rows, panel: panel)
+  }
+
+  /// Packs levels [rows, K] as one panel.
+  func pack(_ levels: UnsafePointer<Int8>, rows: Int, panel: Int) {
+    guard let sums else { return }
+    ckernels_pack_rows_int8(
+      kernel.layout, levels, inner, rows, inner, panels + panel * kernel.panelBytes(inner: inner),
+      sums + panel * kernel.layout.width)
   }
 }
 

@@ -31,6 +31,13 @@ public struct ProductRows: @unchecked Sendable {
     (factors, zeroPoints) = (nil, nil)
   }
 
+  /// The rows as they lie, where they are float32.
+  public var floats: MatrixView? {
+    guard precision == .fp32 else { return nil }
+    return MatrixView(
+      base: base.assumingMemoryBound(to: Float.self), rows: rows, columns: columns, rowStride: rowStride / 4)
+  }
+
   fileprivate init(
     _ precision: Precision, rows: Int, columns: Int, base: UnsafeRawPointer, rowStride: Int,
     factors: UnsafePointer<Float>? = nil, zeroPoints: UnsafePointer<Int32>? = nil
@@ -39,6 +46,35 @@ public struct ProductRows: @unchecked Sendable {
       precision, rows, columns, base, rowStride
     )
     (self.factors, self.zeroPoints) = (factors, zeroPoints)
+  }
+}
+
+/// How the rows of an int8 product become levels of 0...255.
+public struct RowLevels: Sendable {
+  /// One for each column, [1, K]; nil for 1.
+  public var multipliers: MatrixView?
+  /// The levels of all rows, known beforehand; nil for levels by the range of each row.
+  public var fixed: Fixed?
+
+  /// A multiplied element x has the level x / scale + zeroPoint, rounded.
+  public struct Fixed: Sendable, Equatable {
+    /// Above 0.
+    public let scale: Float
+    public let zeroPoint: UInt8
+
+    public init(scale: Float, zeroPoint: UInt8) {
+      precondition(scale > 0 && scale.isFinite, "levels of a scale of \(scale)")
+      (self.scale, self.zeroPoint) = (scale, zeroPoint)
+    }
+  }
+
+  public init(multipliers: MatrixView? = nil, fixed: Fixed? = nil) {
+    (self.multipliers, self.fixed) = (multipliers, fixed)
+  }
+
+  fileprivate var cLevels: ckernels_levels {
+    ckernels_levels(
+      multipliers: multipliers?.base, scale: fixed?.scale ?? 0, zero_point: Int32(fixed?.zeroPoint ?? 0))
   }
 }
 
@@ -83,27 +119,36 @@ extension Arena {
 }
 
 extension Compute {
+  /// The rows of x [R, K] as products with a weight [O, K] read them, made on the caller's thread. With fp32, x itself.
+  public func rows(_ x: MatrixView, for weight: PackedMatrix, arena: Arena) -> ProductRows {
+    rows(x, for: weight.precision, levels: weight.rowLevels, arena: arena)
+  }
+
   /// The rows of x [R, K] as products of a precision read them, made on the caller's thread. With fp32, x itself.
-  public func rows(_ x: MatrixView, for precision: Precision, arena: Arena) -> ProductRows {
+  /// - Parameter levels: how they become levels, with int8.
+  func rows(
+    _ x: MatrixView, for precision: Precision, levels: RowLevels = RowLevels(), arena: Arena
+  ) -> ProductRows {
     guard precision != .fp32 else { return ProductRows(x) }
-    let target = ConvertedRows(precision, rows: x.rows, columns: x.columns, arena)
+    let target = ConvertedRows(precision, rows: x.rows, columns: x.columns, levels, arena)
     target.convert(x, to: 0)
     return target.rows
   }
 
-  /// Rows [R, K] that `fill` computes, as products of a precision read them. They are converted some at a time, in the first-level
+  /// Rows [R, K] that `fill` computes, as products with a weight [O, K] read them. They are converted some at a time, in the first-level
   /// cache.
   /// - Parameter fill: writes the given rows.
   public func rows(
-    _ count: Int, columns: Int, for precision: Precision, arena: Arena,
+    _ count: Int, for weight: PackedMatrix, arena: Arena,
     fill: (_ rows: Range<Int>, _ out: MutableMatrixView) -> Void
   ) -> ProductRows {
+    let (precision, columns) = (weight.precision, weight.inner)
     guard precision != .fp32 else {
       let matrix = arena.spacedMatrix(rows: count, columns: columns)
       fill(0..<count, matrix)
       return ProductRows(matrix.view)
     }
-    let target = ConvertedRows(precision, rows: count, columns: columns, arena)
+    let target = ConvertedRows(precision, rows: count, columns: columns, weight.rowLevels, arena)
     arena.scope {
       let some = arena.matrix(rows: min(count, 8), columns: columns)
       for start in stride(from: 0, to: count, by: 8) {
@@ -134,10 +179,15 @@ private struct ConvertedRows {
   private let base: UnsafeMutableRawPointer
   private let factors: UnsafeMutablePointer<Float>?
   private let zeroPoints: UnsafeMutablePointer<Int32>?
+  private let levels: RowLevels
   let rows: ProductRows
 
-  init(_ precision: Precision, rows count: Int, columns: Int, _ arena: Arena) {
+  init(_ precision: Precision, rows count: Int, columns: Int, _ levels: RowLevels, _ arena: Arena) {
+    precondition(
+      levels.multipliers.map { $0.columns == columns } ?? true,
+      "\(levels.multipliers?.columns ?? 0) multipliers for \(columns) columns")
     kernel = precision.kernel
+    self.levels = levels
     let stride = Arena.spacedStride(kernel.rowBytes(columns))
     base = arena.bytes(count * stride)
     if precision == .int8 {
@@ -155,9 +205,10 @@ private struct ConvertedRows {
   func convert(_ x: MatrixView, to first: Int) {
     let target = base + first * rows.rowStride
     if let factors, let zeroPoints {
+      var levels = levels.cLevels
       Operations.active.quantize(
-        x.base, x.rowStride, x.rows, x.columns, kernel.element, target, rows.rowStride, factors + first,
-        zeroPoints + first)
+        x.base, x.rowStride, x.rows, x.columns, &levels, kernel.element, target, rows.rowStride,
+        factors + first, zeroPoints + first)
     } else {
       Operations.active.round_to_bfloat16(
         x.base, x.rowStride, x.rows, x.columns, kernel.element, target, rows.rowStride)

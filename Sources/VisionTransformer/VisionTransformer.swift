@@ -35,14 +35,17 @@ public final class VisionTransformer: Sendable {
     public var architecture: String?
     /// Changes to the checkpoint's preprocessing.
     public var transform = TransformOverrides()
-    /// What the numbers of the matrix products are.
-    public var precision = Precision.fp32
+    /// What the numbers of the matrix products are; nil for those that the checkpoint was made for: float32, or the integers of a
+    /// quantised one.
+    public var precision: Precision?
     /// Threads that read and pack the weights.
     public var threads = CPU.usableCores
     /// Opens the model to be looked at, not to be run: no weight is read or converted.
     public var describesOnly = false
     /// Where the classes' names come from.
     public var labels = LabelSource.checkpoint
+    /// What takes the place of some of the checkpoint's tensors.
+    package var substitutes: LayerSubstitutes?
 
     public enum LabelSource: Sendable {
       /// The checkpoint's own, or ImageNet-1k's for a model of 1,000 classes that has none.
@@ -54,7 +57,7 @@ public final class VisionTransformer: Sendable {
 
     public init(
       architecture: String? = nil, transform: TransformOverrides = TransformOverrides(),
-      precision: Precision = .fp32, threads: Int = CPU.usableCores, describesOnly: Bool = false,
+      precision: Precision? = nil, threads: Int = CPU.usableCores, describesOnly: Bool = false,
       labels: LabelSource = .checkpoint
     ) {
       self.architecture = architecture
@@ -102,7 +105,7 @@ public final class VisionTransformer: Sendable {
     self.grid = grid
     configurationFiles = [checkpoint.configurationPath, checkpoint.preprocessorConfigurationPath]
     describesOnly = options.describesOnly
-    precision = options.precision
+    precision = options.precision ?? checkpoint.standardPrecision
     switch options.labels {
     case .none: labels = nil
     case .file(let file):
@@ -113,9 +116,9 @@ public final class VisionTransformer: Sendable {
         checkpoint.configuration, path: checkpoint.configurationPath, numClasses: configuration.numClasses)
     }
     let parameters = try Parameters(
-      tensors, configuration: configuration, precision: options.precision,
+      tensors, configuration: configuration, precision: precision,
       pool: options.describesOnly ? nil : ThreadPool(threadCount: max(1, options.threads)),
-      describesOnly: options.describesOnly)
+      describesOnly: options.describesOnly, substitutes: options.substitutes)
     self.parameters = parameters
     patchPositions =
       switch configuration.positions {
@@ -181,4 +184,12 @@ public final class VisionTransformer: Sendable {
 
   /// N: tokens of one image.
   public var numTokens: Int { configuration.numPrefixTokens + grid.height * grid.width }
+}
+
+extension Checkpoint {
+  /// The precision for which the weights were made.
+  fileprivate var standardPrecision: Precision {
+    guard let quantization else { return .fp32 }
+    return quantization.computesIntegers ? .int8 : Precision.bf16.isNative ? .bf16 : .fp32
+  }
 }

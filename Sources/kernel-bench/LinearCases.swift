@@ -62,7 +62,7 @@ enum LinearCases {
       let weight = try withExtendedLifetime(source) {
         try PackedMatrix([source.matrix.view], precision: precision, storage: PackedStorage())
       }
-      let input = compute.rows(x.matrix.view, for: weight.precision, arena: scratch.arena)
+      let input = compute.rows(x.matrix.view, for: weight, arena: scratch.arena)
       return {
         compute.linear(
           input, weight: weight, bias: bias.matrix.base, activation: activation, into: .store(out.matrix))

@@ -29,7 +29,7 @@ struct BatchRun {
     let progress = ProgressBar(
       terminal: terminal, doneBefore: before?.inputs ?? 0, counting: options.areFiles ? counting : nil)
     let run = StreamRun(
-      model: model, compute: options.compute, decoding: decoding, terminal: terminal,
+      model: model, options: options.compute.pipelineOptions(decoding), terminal: terminal,
       cancellation: cancellation)
     let summary = try run.run(
       inputs, looksAhead: options.areFiles, progress: progress, infer: infer, deliver: deliver)

@@ -44,8 +44,12 @@ struct Bench: ParsableCommand {
       "Image size in pixels; position embeddings are resampled to it.", valueName: "N|HEIGHTxWIDTH"))
   var size: ImageSize?
 
-  @Option(name: .long, help: "Arithmetic of the network.")
-  var precision = Precision.fp32
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Arithmetic of the network (default: fp32, or what a quantised model was made for).",
+      valueName: "precision"))
+  var precision: Precision?
 
   @Option(name: .long, help: ArgumentHelp("Images that go through the network together.", valueName: "N"))
   var batchSize = 1
@@ -110,6 +114,7 @@ struct Bench: ParsableCommand {
         threads: threads, batchSize: batchSize,
         limit: iterations.map { .batches($0) } ?? .seconds(seconds ?? 3), measuresOperations: profile))
 
+    let precision = model.precision
     var peak = Peak.measure(precision, threads: threads, repetitions: 3)
     var results: [BenchmarkResult] = []
     for mode in modes(threads: threads) {

@@ -43,7 +43,7 @@ struct Convert: ParsableCommand {
     let conversion = try Conversion(
       model, checkpoint: checkpoint, architecture: architecture.architecture, naming: naming, precision: dtype
     )
-    try OutputCheck.check(conversion.files(in: output.path), needed: model.files)
+    try OutputCheck.check(Conversion.files(in: output.path), needed: model.files)
     let notes: [String]
     do {
       notes = try conversion.write(

@@ -78,24 +78,10 @@ struct Evaluate: ParsableCommand {
       )
     }
 
-    var evaluation = Evaluation(
-      classNames: dataset.classNames, mapping: mapping, numClasses: model.configuration.numClasses)
-    let run = StreamRun(
-      model: model, compute: compute, decoding: decoding, terminal: terminal, cancellation: cancellation)
-    let progress = ProgressBar(terminal: terminal, total: dataset.count)
-    var index = 0
-    let inputs = (0..<dataset.count).lazy.map { index in
-      Input(named: FilePath(dataset.name(index))) { try dataset.image(index, for: model.transform) }
-    }
-    let summary = try run.run(inputs.makeIterator(), looksAhead: true, progress: progress) {
-      session, images in
-      session.logits(of: images)
-    } deliver: { item in
-      evaluation.add(label: dataset.label(index), logits: item.value)
-      index += 1
-    }
-    guard let summary else { return }
-    run.report(summary, progress: progress)
+    let run = DatasetRun(
+      dataset: dataset, mapping: mapping, options: compute.pipelineOptions(decoding), terminal: terminal,
+      cancellation: cancellation)
+    guard let (summary, evaluation) = try run.run(model) else { return }
     let result = evaluation.report
     try report.map { try result.write(to: $0.path) }
     try confusion.map { try ResultFile($0.path).append(line: evaluation.confusionCSV(labels: model.labels)) }

@@ -29,7 +29,7 @@ struct ModelOptions: ParsableArguments {
     try KernelVariant.validateEnvironment()
     let options = VisionTransformer.Options(
       architecture: architecture.architecture, transform: preprocessing.overrides,
-      precision: run?.precision ?? .fp32,
+      precision: run?.precision,
       threads: run?.threadCount ?? 1, describesOnly: run == nil, labels: labels)
     let model = try VisionTransformer(Checkpoint(self.model.path), options: options)
     for warning in model.warnings { terminal.logger.warning("\(warning)") }

@@ -56,7 +56,7 @@ struct ModelReport: Encodable {
     tokens = model.numTokens
     parameters = model.parameterCount
     gflops = (model.gflops * 1000).rounded() / 1000
-    tensors = source.container.tensors.values.sorted { $0.name < $1.name }.map {
+    tensors = source.container.storedTensors.sorted { $0.name < $1.name }.map {
       TensorReport(name: $0.name, type: $0.type.rawValue, shape: $0.shape)
     }
     precision = Set(tensors.map(\.type)).sorted()

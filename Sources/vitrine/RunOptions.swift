@@ -37,8 +37,10 @@ struct RunOptions: ParsableArguments {
 struct ComputeOptions: ParsableArguments {
   @Option(
     name: .long,
-    help: "Numbers of the matrix products; int8 rounds a float checkpoint's weights as it is opened.")
-  var precision = Precision.fp32
+    help: ArgumentHelp(
+      "Numbers of the matrix products; int8 rounds a float checkpoint's weights as it is opened (default: fp32, or what a quantised model was made for).",
+      valueName: "precision"))
+  var precision: Precision?
 
   @Option(name: .long, help: ArgumentHelp("Images that go through the network together.", valueName: "N"))
   var batchSize = 1

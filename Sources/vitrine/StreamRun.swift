@@ -6,8 +6,7 @@ import VisionTransformer
 /// One run of inputs through the network with what the terminal shows of it: progress, and errors as they come.
 struct StreamRun {
   let model: VisionTransformer
-  let compute: ComputeOptions
-  let decoding: DecodingOptions
+  let options: InferencePipeline.Options
   let terminal: Terminal
   let cancellation: Cancellation
 
@@ -21,7 +20,7 @@ struct StreamRun {
     infer: @escaping @Sendable (InferenceSession, [Image]) -> [Value?],
     deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
   ) throws -> InferencePipeline.Summary? {
-    let pipeline = InferencePipeline(model: model, options: compute.pipelineOptions(decoding))
+    let pipeline = InferencePipeline(model: model, options: options)
     let terminal = terminal
     defer { progress.finish() }
     do {

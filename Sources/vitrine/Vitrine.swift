@@ -16,8 +16,8 @@ struct Vitrine: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Classify.self, Embed.self, Evaluate.self, Preprocess.self, Inspect.self, Convert.self, Train.self,
-      Bench.self,
+      Classify.self, Embed.self, Evaluate.self, Preprocess.self, Inspect.self, Convert.self, Quantize.self,
+      Train.self, Bench.self,
     ])
 
   static func main() {

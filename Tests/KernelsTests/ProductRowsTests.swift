@@ -19,9 +19,9 @@ import Testing
       #expect(out.isIntact)
       return out.values
     }
-    let expected = results(Compute().rows(x.view, for: precision, arena: arena))
+    let expected = results(Compute().rows(x.view, for: weight, arena: arena))
     var filled = [Int](repeating: 0, count: count)
-    let rows = Compute().rows(count, columns: inner, for: precision, arena: arena) { range, out in
+    let rows = Compute().rows(count, for: weight, arena: arena) { range, out in
       #expect(out.rows == range.count && out.columns == inner)
       for row in range { filled[row] += 1 }
       out.copy(from: x.view[range, 0..<inner])

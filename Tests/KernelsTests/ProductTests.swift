@@ -54,8 +54,9 @@ struct ProductTrial {
         (rows + row * stride).copyMemory(from: x.base + row * x.stride, byteCount: 4 * inner)
       }
     case CKERNELS_UINT8, CKERNELS_UINT16:
+      var levels = ckernels_levels()
       operations.quantize(
-        x.base, x.stride, x.rows, inner, kernel.element, rows, stride, &factors, &zeroPoints)
+        x.base, x.stride, x.rows, inner, &levels, kernel.element, rows, stride, &factors, &zeroPoints)
     default:
       operations.round_to_bfloat16(x.base, x.stride, x.rows, inner, kernel.element, rows, stride)
     }

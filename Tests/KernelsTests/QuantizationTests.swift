@@ -8,7 +8,8 @@ import Testing
   /// Quantises x into rows of bytes or words, and checks that what lies behind a row is 0 up to a whole group of 4 bytes, and
   /// as it was from there on.
   private func quantize(
-    _ variant: KernelVariant, _ x: GuardedMatrix, _ element: ckernels_element
+    _ variant: KernelVariant, _ x: GuardedMatrix, _ element: ckernels_element,
+    multipliers: GuardedMatrix? = nil, scale: Float = 0, zeroPoint: Int32 = 0
   ) throws -> Levels {
     let (group, bytes) = element == CKERNELS_UINT8 ? (4, 1) : (2, 2)
     let padded = (x.columns + group - 1) / group * group
@@ -17,9 +18,11 @@ import Testing
     out.base.initializeMemory(as: UInt8.self, repeating: 0xee, count: out.count)
     var scales = [Float](repeating: -1, count: x.rows)
     var zeroPoints = [Int32](repeating: -1, count: x.rows)
+    var how = ckernels_levels(
+      multipliers: multipliers.map { UnsafePointer($0.base) }, scale: scale, zero_point: zeroPoint)
     try operations(variant).quantize(
-      x.base, x.stride, x.rows, x.columns, element, out.base, stride, &scales, &zeroPoints)
-    #expect(out.isIntact && x.isIntact)
+      x.base, x.stride, x.rows, x.columns, &how, element, out.base, stride, &scales, &zeroPoints)
+    #expect(out.isIntact && x.isIntact && multipliers?.isIntact ?? true)
     var levels: [Int] = []
     for row in 0..<x.rows {
       for column in 0..<padded {
@@ -108,6 +111,44 @@ import Testing
           #expect(found.scales.map(\.isNaN) == [false, true, false])
         }
       }
+    }
+  }
+
+  /// Multiplied rows have the levels of the products, whether by their range or at a scale for all.
+  @Test(arguments: KernelVariant.available, lengths)
+  func multipliersComeBeforeTheLevels(variant: KernelVariant, length: Int) throws {
+    var random = TestRandom()
+    let x = random.matrix(4, length, gap: 2)
+    let multipliers = GuardedMatrix(rows: 1, columns: length) { _, column in Float(1 + column % 7) / 4 }
+    let products = GuardedMatrix(rows: 4, columns: length) { row, column in
+      x[row, column] * multipliers[0, column]
+    }
+    for element in QuantizationTests.elements {
+      for (scale, zeroPoint) in [(Float(0), Int32(0)), (0.01, 117)] {
+        let expected = try quantize(.plain, products, element, scale: scale, zeroPoint: zeroPoint)
+        for variant in [variant, .plain] {
+          let found = try quantize(
+            variant, x, element, multipliers: multipliers, scale: scale, zeroPoint: zeroPoint)
+          #expect(found.levels == expected.levels && found.zeroPoints == expected.zeroPoints)
+          #expect(haveSameBits(found.scales, expected.scales))
+        }
+      }
+    }
+  }
+
+  /// At a scale for all rows a level is the nearest, the first or the last; a row that is not finite says so still.
+  @Test(arguments: KernelVariant.available, lengths)
+  func levelsOfAKnownScale(variant: KernelVariant, length: Int) throws {
+    let values: [Float] = [0, 0.25, -0.25, 0.26, 100, -100, 1e30, .nan, .infinity]
+    let x = GuardedMatrix(rows: values.count, columns: length) { row, _ in values[row] }
+    let levels = [100, 101, 99, 101, 255, 0, 255]
+    for element in QuantizationTests.elements {
+      let found = try quantize(variant, x, element, scale: 0.25, zeroPoint: 100)
+      for (row, level) in levels.enumerated() {
+        #expect(found.levels[row * length..<(row + 1) * length].allSatisfy { $0 == level })
+        #expect(found.scales[row] == 0.25 && found.zeroPoints[row] == 100)
+      }
+      #expect(found.scales[7].isNaN && found.scales[8].isNaN)
     }
   }
 

@@ -32,7 +32,7 @@ package struct CheckpointTrial {
     let file = MappedFile(borrowing: bytes, path: "input")
     let result: Result<(any TensorContainer)?, CheckpointError> = Result { () throws(CheckpointError) in
       switch parser {
-      case .safetensors: try SafetensorsFile(file)
+      case .safetensors: try quantized(SafetensorsFile(file))
       case .npz: try NpzFile(ZipArchive(file))
       case .pytorch: try PyTorchFile(file)
       case .json: try value(of: file)
@@ -45,6 +45,13 @@ package struct CheckpointTrial {
     case .success(nil): break
     case .failure(let error): try check(error)
     }
+  }
+
+  /// With weights that are integers as such.
+  private func quantized(_ file: SafetensorsFile) throws(CheckpointError) -> any TensorContainer {
+    let quantized = try QuantizedTensors(file)
+    _ = try quantized?.scheme()
+    return quantized ?? file
   }
 
   private func value(of file: MappedFile) throws(CheckpointError) -> (any TensorContainer)? {

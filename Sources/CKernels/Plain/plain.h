@@ -43,8 +43,9 @@ void ckernels_plain_multiply_floats(const ckernels_product *product);
 void ckernels_plain_multiply_rounded(const ckernels_product *product);
 void ckernels_plain_multiply_bytes(const ckernels_product *product);
 void ckernels_plain_pack_words(const void *w, size_t stride, size_t outputs, size_t count, void *panel);
-void ckernels_plain_quantize(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,
-                             void *out, size_t out_stride, float *scales, int32_t *zero_points);
+void ckernels_plain_quantize(const float *x, size_t stride, size_t rows, size_t columns, const ckernels_levels *levels,
+                             ckernels_element element, void *out, size_t out_stride, float *scales,
+                             int32_t *zero_points);
 void ckernels_plain_quantize_weights(const float *w, size_t stride, size_t outputs, size_t inner, int8_t *out,
                                      size_t out_stride, float *scales);
 void ckernels_plain_transpose(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element, void *out,

@@ -95,22 +95,29 @@ void ckernels_plain_pack_words(const void *w, size_t stride, size_t outputs, siz
     for (size_t o = 0; o < WIDTH; o++) target[k * WIDTH + o] = o < outputs ? words[o * stride + k] : 0;
 }
 
-void ckernels_plain_quantize(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,
-                             void *out, size_t out_stride, float *scales, int32_t *zero_points) {
+void ckernels_plain_quantize(const float *x, size_t stride, size_t rows, size_t columns, const ckernels_levels *levels,
+                             ckernels_element element, void *out, size_t out_stride, float *scales,
+                             int32_t *zero_points) {
+  const float *multipliers = levels->multipliers;
   for (size_t r = 0; r < rows; r++, x += stride) {
     uint8_t *bytes = (uint8_t *)out + r * out_stride;
     uint16_t *words = (uint16_t *)bytes;
     float least = 0, largest = 0;
+    bool is_finite = true;
     for (size_t i = 0; i < columns; i++) {
-      least = fminf(least, x[i]);
-      largest = fmaxf(largest, x[i]);
+      const float v = multipliers ? x[i] * multipliers[i] : x[i];
+      is_finite = is_finite && isfinite(v);
+      least = fminf(least, v);
+      largest = fmaxf(largest, v);
     }
-    const quantization q = quantization_of(least, largest, !ckernels_plain_all_finite(x, columns));
+    const quantization q = levels->scale ? fixed_quantization(levels->scale, levels->zero_point, !is_finite)
+                                         : quantization_of(least, largest, !is_finite);
     scales[r] = q.scale;
     zero_points[r] = q.zero_point;
     const bool is_byte = element == CKERNELS_UINT8;
     for (size_t i = 0; i < columns || i % (is_byte ? 4 : 2); i++) {
-      const float level = i < columns ? rintf(fmaf(x[i], q.inverse, (float)q.zero_point)) : 0;
+      const float v = i < columns ? multipliers ? x[i] * multipliers[i] : x[i] : 0;
+      const float level = i < columns ? rintf(fmaf(v, q.inverse, (float)q.zero_point)) : 0;
       const uint8_t bounded = (uint8_t)fminf(255, fmaxf(0, level));
       if (is_byte)
         bytes[i] = bounded;

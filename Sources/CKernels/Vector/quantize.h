@@ -2,59 +2,80 @@
 
 #include "../quantization.h"
 
-TARGET static void quantize(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,
-                            void *out, size_t out_stride, float *scales, int32_t *zero_points) {
+/// `count` <= LANES elements from x on, times their multipliers where there are some; 0 behind them.
+TARGET static inline __attribute__((always_inline)) vfloat multiplied(const float *x, const float *multipliers, size_t count) {
+  const vfloat v = count == LANES ? v_load(x) : v_load_tail(x, count, 0);
+  if (!multipliers) return v;
+  return v_mul(v, count == LANES ? v_load(multipliers) : v_load_tail(multipliers, count, 0));
+}
+
+/// One row; `multipliers` is NULL in one of the two copies that the compiler makes.
+TARGET static inline __attribute__((always_inline)) quantization quantize_row(const float *x, size_t columns,
+                                                                              const float *multipliers,
+                                                                              const ckernels_levels *levels,
+                                                                              ckernels_element element, void *target) {
   const size_t whole = columns - columns % LANES, rest = columns % LANES;
+  // Zero times a NaN or an infinity is NaN, and stays it in a sum.
+  vfloat low = v_set(0), high = v_set(0), zeros = v_set(0);
+  for (size_t i = 0; i < whole; i += LANES) {
+    const vfloat v = multiplied(x + i, multipliers ? multipliers + i : NULL, LANES);
+    low = v_min(low, v);
+    high = v_max(high, v);
+    zeros = v_fma(v, v_set(0), zeros);
+  }
+  if (rest) {
+    const vfloat v = multiplied(x + whole, multipliers ? multipliers + whole : NULL, rest);
+    low = v_min(low, v);
+    high = v_max(high, v);
+    zeros = v_fma(v, v_set(0), zeros);
+  }
+  const bool has_nonfinite = isnan(v_sum(zeros));
+  const quantization q =
+      levels->scale ? fixed_quantization(levels->scale, levels->zero_point, has_nonfinite)
+                    : quantization_of(-v_largest(v_sub(v_set(0), low)), v_largest(high), has_nonfinite);
+  const vfloat inverse = v_set(q.inverse), zero = v_set((float)q.zero_point);
+  const vfloat least_level = v_set(0), largest_level = v_set(255);
+  uint8_t *bytes = (uint8_t *)target;
+  uint16_t *words = (uint16_t *)target;
+  for (size_t i = 0; i < columns; i += LANES) {
+    const size_t n = columns - i < LANES ? columns - i : LANES;
+    const vfloat v = multiplied(x + i, multipliers ? multipliers + i : NULL, n);
+    // Storing rounds.
+    const vfloat bounded = v_min(largest_level, v_max(least_level, v_fma(v, inverse, zero)));
+    if (element == CKERNELS_UINT8) {
+      if (n == LANES) {
+        v_to_bytes(bytes + i, bounded);
+      } else {
+        uint8_t last[LANES];
+        v_to_bytes(last, bounded);
+        memcpy(bytes + i, last, n);
+      }
+    } else if (n == LANES) {
+      v_to_words(words + i, bounded);
+    } else {
+      uint16_t last[LANES];
+      v_to_words(last, bounded);
+      memcpy(words + i, last, 2 * n);
+    }
+  }
+  // Up to a whole group of 4 bytes.
+  if (element == CKERNELS_UINT8)
+    for (size_t i = columns; i % 4; i++) bytes[i] = 0;
+  else
+    for (size_t i = columns; i % 2; i++) words[i] = 0;
+  return q;
+}
+
+TARGET static void quantize(const float *x, size_t stride, size_t rows, size_t columns, const ckernels_levels *levels,
+                            ckernels_element element, void *out, size_t out_stride, float *scales,
+                            int32_t *zero_points) {
   char *target = out;
   for (size_t r = 0; r < rows; r++, x += stride, target += out_stride) {
-    // Zero times a NaN or an infinity is NaN, and stays it in a sum.
-    vfloat low = v_set(0), high = v_set(0), zeros = v_set(0);
-    for (size_t i = 0; i < whole; i += LANES) {
-      const vfloat v = v_load(x + i);
-      low = v_min(low, v);
-      high = v_max(high, v);
-      zeros = v_fma(v, v_set(0), zeros);
-    }
-    if (rest) {
-      const vfloat v = v_load_tail(x + whole, rest, 0);
-      low = v_min(low, v);
-      high = v_max(high, v);
-      zeros = v_fma(v, v_set(0), zeros);
-    }
-    const float least = -v_largest(v_sub(v_set(0), low));
-    const quantization q = quantization_of(least, v_largest(high), isnan(v_sum(zeros)));
+    const quantization q = levels->multipliers
+                               ? quantize_row(x, columns, levels->multipliers, levels, element, target)
+                               : quantize_row(x, columns, NULL, levels, element, target);
     scales[r] = q.scale;
     zero_points[r] = q.zero_point;
-    const vfloat inverse = v_set(q.inverse), zero = v_set((float)q.zero_point);
-    const vfloat least_level = v_set(0), largest_level = v_set(255);
-    uint8_t *bytes = (uint8_t *)target;
-    uint16_t *words = (uint16_t *)target;
-    for (size_t i = 0; i < columns; i += LANES) {
-      const size_t n = columns - i < LANES ? columns - i : LANES;
-      const vfloat v = n == LANES ? v_load(x + i) : v_load_tail(x + i, n, 0);
-      // Storing rounds.
-      const vfloat bounded = v_min(largest_level, v_max(least_level, v_fma(v, inverse, zero)));
-      if (element == CKERNELS_UINT8) {
-        if (n == LANES) {
-          v_to_bytes(bytes + i, bounded);
-        } else {
-          uint8_t last[LANES];
-          v_to_bytes(last, bounded);
-          memcpy(bytes + i, last, n);
-        }
-      } else if (n == LANES) {
-        v_to_words(words + i, bounded);
-      } else {
-        uint16_t last[LANES];
-        v_to_words(last, bounded);
-        memcpy(words + i, last, 2 * n);
-      }
-    }
-    // Up to a whole group of 4 bytes.
-    if (element == CKERNELS_UINT8)
-      for (size_t i = columns; i % 4; i++) bytes[i] = 0;
-    else
-      for (size_t i = columns; i % 2; i++) words[i] = 0;
   }
 }
 

@@ -105,11 +105,12 @@ typedef struct {
   /// Whether none of the values is NaN or infinite (true for none at all).
   bool (*all_finite)(const float *x, size_t count);
 
-  /// 8-bit levels of each row: x[r, :] is about scales[r] * (out[r, :] - zero_points[r]), levels 0...255 over the
-  /// range of the row and 0. A row that holds a NaN or an infinity gets a scale of NaN. x [R, D]; out [R, D] of
-  /// uint8 or uint16, filled up with 0 to a multiple of 4 bytes; out_stride in bytes; scales, zero_points [R].
-  void (*quantize)(const float *x, size_t stride, size_t rows, size_t columns, ckernels_element element,
-                   void *out, size_t out_stride, float *scales, int32_t *zero_points);
+  /// 8-bit levels of each row: multipliers * x[r, :] is about scales[r] * (out[r, :] - zero_points[r]), levels 0...255 over
+  /// the range of the row and 0, or at the scale and zero point that `levels` gives for all rows. A row that holds a NaN or an
+  /// infinity gets a scale of NaN. x [R, D]; out [R, D] of uint8 or uint16, filled up with 0 to a multiple of 4 bytes;
+  /// out_stride in bytes; scales, zero_points [R].
+  void (*quantize)(const float *x, size_t stride, size_t rows, size_t columns, const ckernels_levels *levels,
+                   ckernels_element element, void *out, size_t out_stride, float *scales, int32_t *zero_points);
 
   /// Rounds the rows of w [O, K] to int8, each by its own scale: out = round(w / scale) with scale = max |w| / 127,
   /// 1 for a row of zeros. Values are finite. stride, out_stride: elements between the starts of two rows.

@@ -33,6 +33,13 @@ typedef enum {
   CKERNELS_UINT16,  ///< a value of 0...255
 } ckernels_element;
 
+/// How the rows of a product become 8-bit levels.
+typedef struct {
+  const float *_Nullable multipliers;  ///< [K], for the columns; NULL for 1
+  float scale;                         ///< what a unit is worth, the same in all rows; 0: by the range of each row
+  int32_t zero_point;                  ///< with a scale: the level, 0...255, that stands for 0
+} ckernels_levels;
+
 /// A function applied to each output; see the operations of the same names in CKernels.h.
 typedef enum {
   CKERNELS_IDENTITY,
@@ -118,8 +125,8 @@ void ckernels_pack_columns(ckernels_panel_layout layout, const float *w, size_t 
 void ckernels_pack_columns_bfloat16(ckernels_panel_layout layout, const uint16_t *w, size_t stride,
                                     size_t outputs, size_t inner, void *panels);
 
-/// The largest K of an int8 product: its sums, of terms of at most 255 * 127, stay within an int32.
-static const size_t ckernels_int8_largest_inner = INT32_MAX / (255 * 127);
+/// The largest K of an int8 product: its sums, of terms of at most 255 * 128, stay within an int32.
+static const size_t ckernels_int8_largest_inner = INT32_MAX / (255 * 128);
 
 /// Bytes of the core's own cache of the second level; a guess where the system does not tell.
 size_t ckernels_second_level_cache(void);

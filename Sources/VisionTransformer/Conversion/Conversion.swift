@@ -41,6 +41,8 @@ public struct Conversion {
   public let architecture: String
   /// Number of tensors that are written.
   public var tensorCount: Int { plan.tensors.count }
+  /// Layers whose weights are written as integers; nil for a model of floats.
+  private let quantized: QuantizedLayers?
   private let source: ConversionSource
   private let naming: Naming
   private let precision: Precision
@@ -66,17 +68,27 @@ public struct Conversion {
     source = try ConversionSource(model, checkpoint: checkpoint, architecture: architecture)
     self.naming = naming
     self.precision = precision
-    plan =
-      switch naming {
-      case .timm: try TimmConversion(source).plan()
-      case .huggingFace: try HuggingFaceConversion(source).plan()
-      }
+    quantized = nil
+    plan = try source.plan(naming)
+    self.architecture = plan.architecture
+  }
+
+  /// A model with integers for the weights of some layers, other tensors in 16 bits where these can hold them; in the names of timm
+  /// or transformers, whichever changes less.
+  package init(
+    _ model: VisionTransformer, checkpoint: Checkpoint, architecture: String? = nil,
+    quantized: QuantizedLayers
+  ) throws {
+    source = try ConversionSource(model, checkpoint: checkpoint, architecture: architecture)
+    precision = .float16
+    self.quantized = quantized
+    (plan, naming) = try source.planInAnyNaming()
     self.architecture = plan.architecture
   }
 
   /// The files of a model, of which `write` makes some and replaces all.
-  public func files(in folder: FilePath) -> [FilePath] {
-    Self.fileNames.map { folder.appending($0) }
+  public static func files(in folder: FilePath) -> [FilePath] {
+    fileNames.map { folder.appending($0) }
   }
 
   /// Writes the files into a folder, which is made where it is not there. They are written into a folder within it first and read
@@ -90,7 +102,7 @@ public struct Conversion {
   public func write(
     to folder: FilePath, overwriting: Bool = false, isCancelled: () -> Bool = { false }
   ) throws -> [String] {
-    if !overwriting, let file = files(in: folder).first(where: exists) {
+    if !overwriting, let file = Self.files(in: folder).first(where: exists) {
       throw ConversionError.exists(folder: folder, file: file.lastComponent?.string ?? "")
     }
     let isNew = !exists(folder)
@@ -98,16 +110,23 @@ public struct Conversion {
     let staging = folder.appending(".convert.\(getpid())")
     var isDone = false
     defer {
-      for file in files(in: staging) { _ = file.withPlatformString { unlink($0) } }
+      for file in Self.files(in: staging) { _ = file.withPlatformString { unlink($0) } }
       _ = staging.withPlatformString { rmdir($0) }
       if isNew, !isDone { _ = folder.withPlatformString { rmdir($0) } }
     }
     try makeFolder(staging)
-    for file in plan.files { try file.contents.write(to: staging.appending(file.name)) }
+    for file in plan.files {
+      var contents = file.contents
+      if file.name == "config.json", let quantized, var members = contents.object {
+        members["quantization_config"] = quantized.configuration
+        contents = .object(members)
+      }
+      try contents.write(to: staging.appending(file.name))
+    }
     try writeWeights(to: staging.appending(Self.weightsName), isCancelled: isCancelled)
     let differences = try check(staging)
     // The weights last: a folder with weights is a whole model.
-    for (from, to) in zip(files(in: staging), files(in: folder)) {
+    for (from, to) in zip(Self.files(in: staging), Self.files(in: folder)) {
       if exists(from) {
         guard from.withPlatformString({ from in to.withPlatformString { rename(from, $0) } }) == 0 else {
           throw unwritable(to)
@@ -122,37 +141,67 @@ public struct Conversion {
   }
 
   private func writeWeights(to path: FilePath, isCancelled: () -> Bool) throws {
-    let type = precision.scalarType
-    let byName = Dictionary(plan.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    let writer = try SafetensorsWriter(
-      path, tensors: plan.tensors.map { TensorInfo(name: $0.name, type: type, shape: $0.shape) })
+    var pieces: [String: () throws -> [UInt8]] = [:]
+    var infos: [TensorInfo] = []
+    for tensor in plan.tensors {
+      if let weight = quantized?.weight(of: tensor) {
+        for part in weight.fileTensors(name: tensor.name, shape: tensor.shape) {
+          infos.append(part.info)
+          pieces[part.info.name] = { part.bytes }
+        }
+        continue
+      }
+      let type = try type(of: tensor)
+      infos.append(TensorInfo(name: tensor.name, type: type, shape: tensor.shape))
+      pieces[tensor.name] = { try bytes(of: tensor, type) }
+    }
+    let writer = try SafetensorsWriter(path, tensors: infos, metadata: metadata)
     for tensor in writer.tensors {
       if isCancelled() { throw CancellationError() }
-      try byName[tensor.name]?.read(from: source.tensors) { floats in
-        try append(floats, to: writer, tensor: tensor.name)
-      }
+      guard let bytes = try pieces[tensor.name]?() else { continue }
+      try bytes.withUnsafeBytes { try writer.append($0) }
     }
     try writer.finish()
   }
 
-  private func append(_ floats: UnsafeBufferPointer<Float>, to writer: SafetensorsWriter, tensor: String)
-    throws
-  {
-    guard precision != .float32 else { return try writer.append(UnsafeRawBufferPointer(floats)) }
-    var isExact = true
-    let bytes = [UInt8](unsafeUninitializedCapacity: 2 * floats.count) { buffer, count in
-      let raw = UnsafeMutableRawBufferPointer(buffer)
-      let target = UnsafeMutableRawBufferPointer(rebasing: raw[..<(2 * floats.count)])
-      isExact =
-        precision == .float16
-        ? Elements.convertFloat32ToFloat16(floats, into: target)
-        : Elements.convertFloat32ToBFloat16(floats, into: target)
-      count = 2 * floats.count
+  private var metadata: [String: String] {
+    var metadata = ["format": "pt"]
+    if let quantized { metadata[QuantizedTensors.schemeKey] = quantized.scheme.rawValue }
+    return metadata
+  }
+
+  /// The type in which a tensor is written: of a quantised model float32 where 16 bits cannot hold it.
+  private func type(of tensor: ConvertedTensor) throws -> ScalarType {
+    guard quantized != nil else { return precision.scalarType }
+    do {
+      _ = try bytes(of: tensor, .float16)
+      return .float16
+    } catch ConversionError.overflow {
+      return .float32
     }
-    guard isExact else {
-      throw ConversionError.overflow(path: source.model.path, tensor: tensor, type: precision.scalarType)
+  }
+
+  /// The elements of a tensor as they are written. No more than this one tensor is in memory for it.
+  private func bytes(of tensor: ConvertedTensor, _ type: ScalarType) throws -> [UInt8] {
+    var result: [UInt8] = []
+    result.reserveCapacity(tensor.shape.reduce(type.byteCount, *))
+    try tensor.read(from: source.tensors, substitutes: quantized?.substitutes) { floats in
+      guard type != .float32 else { return result.append(contentsOf: UnsafeRawBufferPointer(floats)) }
+      var isExact = true
+      result += [UInt8](unsafeUninitializedCapacity: 2 * floats.count) { buffer, count in
+        let raw = UnsafeMutableRawBufferPointer(buffer)
+        let target = UnsafeMutableRawBufferPointer(rebasing: raw[..<(2 * floats.count)])
+        isExact =
+          type == .float16
+          ? Elements.convertFloat32ToFloat16(floats, into: target)
+          : Elements.convertFloat32ToBFloat16(floats, into: target)
+        count = 2 * floats.count
+      }
+      guard isExact else {
+        throw ConversionError.overflow(path: source.model.path, tensor: tensor.name, type: type)
+      }
     }
-    try bytes.withUnsafeBytes { try writer.append($0) }
+    return result
   }
 
   /// Reads what was written as a model of the target, and compares.

@@ -24,6 +24,36 @@ struct ConversionSource {
     }
   }
 
+  /// What the model is in a library's form.
+  /// - Throws: `ConversionError` where it has no such model.
+  func plan(_ naming: Conversion.Naming) throws -> ConversionPlan {
+    switch naming {
+    case .timm: try TimmConversion(self).plan()
+    case .huggingFace: try HuggingFaceConversion(self).plan()
+    }
+  }
+
+  /// In the form in which the source is, where that is transformers', else in timm's; where one of them has no such model, in the
+  /// other's.
+  /// - Throws: `ConversionError`, of the first, where neither has such a model.
+  func planInAnyNaming() throws -> (ConversionPlan, Conversion.Naming) {
+    let first: Conversion.Naming = isOfHuggingFace ? .huggingFace : .timm
+    let second: Conversion.Naming = first == .timm ? .huggingFace : .timm
+    do {
+      return (try plan(first), first)
+    } catch let error as ConversionError {
+      guard let plan = try? plan(second) else { throw error }
+      return (plan, second)
+    }
+  }
+
+  private var isOfHuggingFace: Bool {
+    switch tensors.scheme.library {
+    case .huggingFaceViT, .huggingFaceDINOv2, .huggingFaceCLIP, .huggingFaceSigLIP: true
+    default: false
+    }
+  }
+
   var tensors: NamedTensors { model.tensors }
   var configuration: ViTConfiguration { model.configuration }
 

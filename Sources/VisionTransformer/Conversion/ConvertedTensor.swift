@@ -19,26 +19,34 @@ struct ConvertedTensor {
     (self.name, self.shape, self.pieces) = (name, shape, pieces)
   }
 
+  /// The one tensor of the source that it is, or some rows of; nil where it is put together.
+  var onlySource: (canonical: String, share: TensorPart.Share?)? {
+    guard pieces.count == 1, case .source(let canonical, let share) = pieces[0] else { return nil }
+    return (canonical, share)
+  }
+
   /// Calls `body` with the elements in row-major order, run by run. No more than this one tensor is in memory for it.
+  /// - Parameter substitutes: what takes the place of some tensors of the source.
   /// - Throws: `CheckpointError.nonFinite` where one is NaN or infinite, and what `body` throws.
   func read(
-    from tensors: NamedTensors, _ body: (UnsafeBufferPointer<Float>) throws -> Void
+    from tensors: NamedTensors, substitutes: LayerSubstitutes? = nil,
+    _ body: (UnsafeBufferPointer<Float>) throws -> Void
   ) throws {
     for piece in pieces {
       switch piece {
       case .values(let values):
         try values.withUnsafeBufferPointer(body)
       case .source(let canonical, let share):
-        try Self.read(canonical, share, from: tensors, body)
+        try Self.read(canonical, share, from: tensors, substitutes, body)
       }
     }
   }
 
   private static func read(
     _ canonical: String, _ share: TensorPart.Share?, from tensors: NamedTensors,
-    _ body: (UnsafeBufferPointer<Float>) throws -> Void
+    _ substitutes: LayerSubstitutes?, _ body: (UnsafeBufferPointer<Float>) throws -> Void
   ) throws {
-    var reader = WeightReader(tensors)
+    var reader = WeightReader(tensors, substitutes: substitutes)
     let shape = tensors.shape(of: canonical) ?? []
     let rows = shape.first ?? 1
     // A vector is cut like a matrix of one column.

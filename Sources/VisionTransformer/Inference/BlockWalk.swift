@@ -28,12 +28,17 @@ struct Lane {
   let arena: Arena
   /// nil where nobody asks, or where another thread is measured.
   let clock: OperationClock?
+  /// Sees what goes into the blocks' layers.
+  let layerInputs: LayerInputObserver?
 
   func timed<R>(_ operation: NetworkOperation, _ body: () throws -> R) rethrows -> R {
     guard let clock else { return try body() }
     return try clock.time(operation, body)
   }
 }
+
+/// Sees the rows [R, K] that go into a layer of a block, by timm's name, where they are floats; called by several threads.
+package typealias LayerInputObserver = @Sendable (_ layer: String, _ input: MatrixView) -> Void
 
 /// The blocks over the tokens of a batch.
 ///
@@ -50,6 +55,7 @@ struct BlockWalk: @unchecked Sendable {
   /// Runs the operations on some rows: on one thread, unless the walk is narrowed.
   private let compute: Compute
   private let clock: OperationClock?
+  private let layerInputs: LayerInputObserver?
 
   private struct BranchMemory {
     let projections: Projections
@@ -70,9 +76,11 @@ struct BlockWalk: @unchecked Sendable {
   }
 
   init(
-    _ model: VisionTransformer, tokens: MutableMatrixView, images: Int, arena: Arena, clock: OperationClock?
+    _ model: VisionTransformer, tokens: MutableMatrixView, images: Int, arena: Arena, clock: OperationClock?,
+    layerInputs: LayerInputObserver? = nil
   ) {
     (self.model, self.tokens, self.images, self.clock) = (model, tokens, images, clock)
+    self.layerInputs = layerInputs
     compute = Compute()
     let configuration = model.configuration
     let isReduced = model.precision != .fp32
@@ -105,12 +113,14 @@ struct BlockWalk: @unchecked Sendable {
   private init(
     _ walk: BlockWalk, tokens: MutableMatrixView, branches: [BranchMemory], compute: Compute
   ) {
-    (model, images, clock) = (walk.model, walk.images, walk.clock)
+    (model, images, clock, layerInputs) = (walk.model, walk.images, walk.clock, walk.layerInputs)
     (self.tokens, self.branches, self.compute) = (tokens, branches, compute)
   }
 
   /// What the thread of that number works with; the caller's, 0, is measured.
-  func lane(_ index: Int, _ arena: Arena) -> Lane { Lane(arena: arena, clock: index == 0 ? clock : nil) }
+  func lane(_ index: Int, _ arena: Arena) -> Lane {
+    Lane(arena: arena, clock: index == 0 ? clock : nil, layerInputs: layerInputs)
+  }
 
   // MARK: Before attention
 
@@ -120,13 +130,13 @@ struct BlockWalk: @unchecked Sendable {
       lane.arena.scope {
         let norm = model.configuration.block == .postNorm ? nil : branch.norm
         let input = normed(
-          tokens[rows, 0..<tokens.columns].view, norm: norm, for: branch.qkv.weight.precision, lane)
+          tokens[rows, 0..<tokens.columns].view, norm: norm, for: branch.qkv.weight, lane)
         let columns = 0..<3 * tokens.columns
         switch memory.projections {
         case .halves(_, let qkv):
-          lane.timed(.qkv) { linear(input, branch.qkv, into: .storeHalves(qkv[rows, columns])) }
+          lane.timed(.qkv) { linear(input, branch.qkv, into: .storeHalves(qkv[rows, columns]), lane) }
         case .floats(_, let qkv):
-          lane.timed(.qkv) { linear(input, branch.qkv, into: .store(qkv[rows, columns])) }
+          lane.timed(.qkv) { linear(input, branch.qkv, into: .store(qkv[rows, columns]), lane) }
           normalizeHeads(branch.queryNorm, qkv[rows, 0..<tokens.columns])
           normalizeHeads(branch.keyNorm, qkv[rows, tokens.columns..<2 * tokens.columns])
         }
@@ -257,7 +267,7 @@ struct BlockWalk: @unchecked Sendable {
       }
       for branch in block.mlps {
         addNormed(branch.norm, to: tokens, lane) { result in
-          let input = normed(tokens.view, norm: nil, for: branch.fc1.weight.precision, lane)
+          let input = normed(tokens.view, norm: nil, for: branch.fc1.weight, lane)
           transform(input, branch, into: result, lane)
         }
       }
@@ -265,7 +275,7 @@ struct BlockWalk: @unchecked Sendable {
       guard let attention = block.attentions.first, let mlp = block.mlps.first else { return }
       lane.arena.scope {
         // Read before the attention is added.
-        let input = normed(tokens.view, norm: attention.norm, for: mlp.fc1.weight.precision, lane)
+        let input = normed(tokens.view, norm: attention.norm, for: mlp.fc1.weight, lane)
         project(branches[0].heads, rows, attention, into: tokens, lane)
         transform(input, mlp, into: tokens, lane)
       }
@@ -285,10 +295,10 @@ struct BlockWalk: @unchecked Sendable {
       case .floats(let heads):
         let heads = heads[rows, 0..<heads.columns]
         if let norm = branch.outputNorm { compute.normalize(heads.view, norm, into: heads) }
-        input = compute.rows(heads.view, for: branch.projection.weight.precision, arena: lane.arena)
+        input = compute.rows(heads.view, for: branch.projection.weight, arena: lane.arena)
       }
       lane.timed(.projection) {
-        linear(input, branch.projection, into: .add(residual, layerScale: branch.layerScale?.base))
+        linear(input, branch.projection, into: .add(residual, layerScale: branch.layerScale?.base), lane)
       }
     }
   }
@@ -305,7 +315,7 @@ struct BlockWalk: @unchecked Sendable {
       for branch in mlps {
         lane.arena.scope {
           transform(
-            normed(input, norm: branch.norm, for: branch.fc1.weight.precision, lane), branch, into: tokens,
+            normed(input, norm: branch.norm, for: branch.fc1.weight, lane), branch, into: tokens,
             lane)
         }
       }
@@ -336,13 +346,13 @@ struct BlockWalk: @unchecked Sendable {
       let hidden: ProductRows
       if precision.readsHalves(columns: width) && !configuration.gatedMLP && branch.innerNorm == nil {
         let halves = lane.arena.halfMatrix(rows: x.rows, columns: width)
-        lane.timed(.fc1) { linear(x, branch.fc1, activation: activation, into: .storeHalves(halves)) }
+        lane.timed(.fc1) { linear(x, branch.fc1, activation: activation, into: .storeHalves(halves), lane) }
         hidden = ProductRows(halves)
       } else {
         var floats = lane.arena.spacedMatrix(
           rows: x.rows, columns: configuration.gatedMLP ? 2 * width : width)
         lane.timed(.fc1) {
-          linear(x, branch.fc1, activation: configuration.gatedMLP ? nil : activation, into: .store(floats))
+          linear(x, branch.fc1, activation: configuration.gatedMLP ? nil : activation, into: .store(floats), lane)
         }
         if configuration.gatedMLP {
           let gated = floats[0..<floats.rows, 0..<width]
@@ -350,10 +360,10 @@ struct BlockWalk: @unchecked Sendable {
           floats = gated
         }
         if let norm = branch.innerNorm { compute.normalize(floats.view, norm, into: floats) }
-        hidden = lane.timed(.conversion) { compute.rows(floats.view, for: precision, arena: lane.arena) }
+        hidden = lane.timed(.conversion) { compute.rows(floats.view, for: branch.fc2.weight, arena: lane.arena) }
       }
       lane.timed(.fc2) {
-        linear(hidden, branch.fc2, into: .add(residual, layerScale: branch.layerScale?.base))
+        linear(hidden, branch.fc2, into: .add(residual, layerScale: branch.layerScale?.base), lane)
       }
     }
   }
@@ -361,18 +371,20 @@ struct BlockWalk: @unchecked Sendable {
   // MARK: Parts
 
   private func linear(
-    _ x: ProductRows, _ layer: Parameters.Linear, activation: Activation? = nil, into out: ProductOutput
+    _ x: ProductRows, _ layer: Parameters.Linear, activation: Activation? = nil, into out: ProductOutput,
+    _ lane: Lane
   ) {
+    if let observe = lane.layerInputs, let name = layer.name, let rows = x.floats { observe(name, rows) }
     compute.linear(x, weight: layer.weight, bias: layer.bias?.base, activation: activation, into: out)
   }
 
   /// x, normed where there is a norm, as products read it.
   private func normed(
-    _ x: MatrixView, norm: Parameters.Norm?, for precision: Precision, _ lane: Lane
+    _ x: MatrixView, norm: Parameters.Norm?, for weight: PackedMatrix, _ lane: Lane
   ) -> ProductRows {
-    guard let norm else { return compute.rows(x, for: precision, arena: lane.arena) }
+    guard let norm else { return compute.rows(x, for: weight, arena: lane.arena) }
     return lane.timed(.norm) {
-      compute.rows(x.rows, columns: x.columns, for: precision, arena: lane.arena) { rows, out in
+      compute.rows(x.rows, for: weight, arena: lane.arena) { rows, out in
         compute.normalize(x[rows, 0..<x.columns], norm, into: out)
       }
     }

@@ -77,11 +77,21 @@ public final class InferenceSession {
     _ batch: Batch, allTokens: Bool = true, observer: ((Stage, MatrixView) -> Void)? = nil,
     body: (Output) throws -> R
   ) rethrows -> R {
+    try run(batch, allTokens: allTokens, observer: observer, layerInputs: nil, body: body)
+  }
+
+  /// As above.
+  /// - Parameter layerInputs: sees what goes into the blocks' layers.
+  package func run<R>(
+    _ batch: Batch, allTokens: Bool = true, observer: ((Stage, MatrixView) -> Void)? = nil,
+    layerInputs: LayerInputObserver?, body: (Output) throws -> R
+  ) rethrows -> R {
     try arena.scope {
       let output = timed(.other) {
         let tokens = encode(
           batch, blocks: model.configuration.depth,
-          leading: allTokens || observer != nil ? nil : model.configuration.numReadTokens, observer: observer)
+          leading: allTokens || observer != nil ? nil : model.configuration.numReadTokens, observer: observer,
+          layerInputs: layerInputs)
         let normed = normalized(tokens)
         observer?(.norm, normed)
         return timed(.head) {
@@ -103,7 +113,7 @@ public final class InferenceSession {
     precondition(
       (0..<model.configuration.depth).contains(layer), "layer \(layer) of \(model.configuration.depth)")
     return try arena.scope {
-      try body(encode(batch, blocks: layer + 1, leading: nil, observer: nil))
+      try body(encode(batch, blocks: layer + 1, leading: nil, observer: nil, layerInputs: nil))
     }
   }
 
@@ -112,12 +122,14 @@ public final class InferenceSession {
   /// Tokens after the given number of blocks: [B * N, D].
   /// - Parameter leading: how many tokens of each image are wanted, from the first on; nil for all.
   private func encode(
-    _ batch: Batch, blocks: Int, leading: Int?, observer: ((Stage, MatrixView) -> Void)?
+    _ batch: Batch, blocks: Int, leading: Int?, observer: ((Stage, MatrixView) -> Void)?,
+    layerInputs: LayerInputObserver?
   ) -> MatrixView {
     let tokens = timed(.patchEmbedding) { embed(batch) }
     observer?(.embeddings, tokens.view)
     let blocks = model.parameters.blocks.prefix(blocks)
-    let walk = BlockWalk(model, tokens: tokens, images: batch.count, arena: arena, clock: clock)
+    let walk = BlockWalk(model, tokens: tokens, images: batch.count, arena: arena, clock: clock,
+      layerInputs: layerInputs)
     // Somebody who looks at the tokens after a block wants them before the next has begun.
     let pauses = observer != nil
     for (index, block) in blocks.enumerated() {

@@ -21,9 +21,9 @@ struct ParameterReader {
 
   init(
     _ tensors: NamedTensors, _ configuration: ViTConfiguration, precision: Precision, pool: ThreadPool?,
-    describesOnly: Bool
+    describesOnly: Bool, substitutes: LayerSubstitutes?
   ) {
-    weights = WeightReader(tensors, describesOnly: describesOnly)
+    weights = WeightReader(tensors, describesOnly: describesOnly, substitutes: substitutes)
     self.configuration = configuration
     self.precision = precision
     self.pool = pool
@@ -56,8 +56,46 @@ struct ParameterReader {
   mutating func linear(
     _ name: String, outputs: Int, inputs: Int, hasBias: Bool
   ) throws(CheckpointError) -> Parameters.Linear {
-    try linear(name, outputs: outputs, inputs: inputs, hasBias: hasBias, precision: precision)
+    if precision == .int8, let weight = try quantized("\(name).weight", outputs: outputs, inputs: inputs) {
+      return Parameters.Linear(
+        name: name, weight: weight, bias: hasBias ? try vector("\(name).bias", count: outputs) : nil)
+    }
+    return try linear(name, outputs: outputs, inputs: inputs, hasBias: hasBias, precision: roundedPrecision)
   }
+
+  /// A layer's weight that is stored as integers; nil where it is not, or where no sum of them could be exact.
+  private mutating func quantized(
+    _ name: String, outputs: Int, inputs: Int
+  ) throws(CheckpointError) -> PackedMatrix? {
+    guard inputs <= PackedMatrix.largestInner,
+      let weight = try weights.quantized(name, shape: [outputs, inputs])
+    else { return nil }
+    guard !weights.describesOnly else {
+      return PackedMatrix(describing: outputs, inner: inputs, precision: .int8)
+    }
+    var levels = RowLevels()
+    if let smoothing = weight.smoothing {
+      let multipliers = try matrix(rows: 1, columns: inputs)
+      for (index, value) in smoothing.enumerated() { multipliers.row(0)[index] = 1 / value }
+      levels.multipliers = multipliers.view
+    }
+    levels.fixed = weight.input.map { .init(scale: $0.scale, zeroPoint: $0.zeroPoint) }
+    do {
+      return try weight.levels.withUnsafeBufferPointer { bytes throws(PackingError) in
+        try weight.scales.withUnsafeBufferPointer { scales throws(PackingError) in
+          guard let bytes = bytes.baseAddress, let scales = scales.baseAddress else { return nil }
+          return try PackedMatrix(
+            LevelsView(levels: bytes, scales: scales, outputs: outputs, inner: inputs), rowLevels: levels,
+            storage: storage, pool: pool)
+        }
+      }
+    } catch {
+      throw checkpointError(error)
+    }
+  }
+
+  /// Of a block's layer that is stored as floats: with int8 it is rounded, unless other layers were quantised and this one kept.
+  private var roundedPrecision: Precision { weights.isQuantized ? outerPrecision : precision }
 
   /// A layer before or behind the blocks: a small share of the work that a result depends on directly. With int8 it stays in
   /// bfloat16, or in float32 where the processor has no products of bfloat16.
@@ -75,6 +113,7 @@ struct ParameterReader {
     _ name: String, outputs: Int, inputs: Int, hasBias: Bool, precision: Precision
   ) throws(CheckpointError) -> Parameters.Linear {
     Parameters.Linear(
+      name: name,
       weight: try pack(precision) { reader throws(CheckpointError) in
         try reader.weights.matrices("\(name).weight", shape: [outputs, inputs], columns: inputs)
       },
@@ -291,9 +330,9 @@ struct ParameterReader {
     let mlpBias =
       configuration.qkvBias ? inputBias?[0..<1, 0..<m] : try vector("\(name).mlp_bias", count: m)
     let input = try weights.matrices("\(name).in_proj.weight", shape: [m + 3 * d, d], columns: d)[0]
-    let fc1 = Parameters.Linear(weight: try pack(precision, [input[0..<m, 0..<d]]), bias: mlpBias)
+    let fc1 = Parameters.Linear(weight: try pack(roundedPrecision, [input[0..<m, 0..<d]]), bias: mlpBias)
     let qkv = Parameters.Linear(
-      weight: try pack(precision, [input[m..<m + 3 * d, 0..<d]]), bias: inputBias?[0..<1, m..<m + 3 * d])
+      weight: try pack(roundedPrecision, [input[m..<m + 3 * d, 0..<d]]), bias: inputBias?[0..<1, m..<m + 3 * d])
     weights.letGo()
     let (attentionOutput, mlpOutput) = try parallelOutputs(name)
     let scale = try layerScale("\(name).ls")
@@ -321,8 +360,8 @@ struct ParameterReader {
     let output = try weights.matrices("\(name).out_proj.weight", shape: [d, d + m], columns: d + m)[0]
     defer { weights.letGo() }
     return (
-      Parameters.Linear(weight: try pack(precision, [output[0..<d, 0..<d]]), bias: bias),
-      Parameters.Linear(weight: try pack(precision, [output[0..<d, d..<d + m]]), bias: nil)
+      Parameters.Linear(weight: try pack(roundedPrecision, [output[0..<d, 0..<d]]), bias: bias),
+      Parameters.Linear(weight: try pack(roundedPrecision, [output[0..<d, d..<d + m]]), bias: nil)
     )
   }
 
@@ -337,7 +376,7 @@ struct ParameterReader {
     let rest = try matrix(rows: 1, columns: bias.columns)
     rest.copy(from: bias)
     rest[0..<1, keys].row(0).update(repeating: 0)
-    return Parameters.Linear(weight: layer.weight, bias: rest.view)
+    return Parameters.Linear(name: layer.name, weight: layer.weight, bias: rest.view)
   }
 
   private mutating func headNorm(_ name: String) throws(CheckpointError) -> Parameters.Norm? {

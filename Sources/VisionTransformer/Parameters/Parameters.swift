@@ -6,6 +6,8 @@ import Kernels
 struct Parameters: Sendable {
   /// weight [O, K], packed for products, and bias [O], as in torch's `Linear`.
   struct Linear: Sendable {
+    /// timm's, such as `blocks.0.attn.qkv`; nil where the weight is only a part of what has a name.
+    var name: String?
     let weight: PackedMatrix
     let bias: MatrixView?
   }
@@ -111,14 +113,16 @@ struct Parameters: Sendable {
   ///   - precision: of the products of the blocks.
   ///   - pool: threads that pack.
   ///   - describesOnly: whether no weight is read; the parameters are then of no use but to be counted.
+  ///   - substitutes: what takes the place of some tensors.
   /// - Throws: `CheckpointError` where a tensor is missing, has another shape or a type that is no weight's, or holds a NaN or an
   ///   infinity.
   init(
     _ tensors: NamedTensors, configuration: ViTConfiguration, precision: Precision, pool: ThreadPool?,
-    describesOnly: Bool
+    describesOnly: Bool, substitutes: LayerSubstitutes?
   ) throws(CheckpointError) {
     var reader = ParameterReader(
-      tensors, configuration, precision: precision, pool: pool, describesOnly: describesOnly)
+      tensors, configuration, precision: precision, pool: pool, describesOnly: describesOnly,
+      substitutes: substitutes)
     let (d, c) = (configuration.embedDim, configuration.numClasses)
     let normDim = reader.normDim
     stem = try reader.stem()

@@ -9,6 +9,8 @@ struct WeightReader {
   let tensors: NamedTensors
   /// Whether tensors are looked at by shape and type alone: nothing is read, and the matrices hold anything.
   let describesOnly: Bool
+  /// What takes the place of some of the checkpoint's tensors.
+  let substitutes: LayerSubstitutes?
   /// Elements of the tensors that were read.
   private(set) var count = 0
   /// What was read since the last `letGo`, for the search for damaged weights.
@@ -17,9 +19,43 @@ struct WeightReader {
   /// Tensors that hold all layers, which are asked for once a layer.
   private var stacked: [String: TensorElements] = [:]
 
-  init(_ tensors: NamedTensors, describesOnly: Bool = false) {
+  init(_ tensors: NamedTensors, describesOnly: Bool = false, substitutes: LayerSubstitutes? = nil) {
     self.tensors = tensors
     self.describesOnly = describesOnly
+    self.substitutes = substitutes
+  }
+
+  /// Whether some layers have integers for weights, so that the others are meant to be floats.
+  var isQuantized: Bool { substitutes != nil || tensors.container is QuantizedTensors }
+
+  /// A layer's weight as integers; nil where it is stored as floats, or its parts cannot be read as one.
+  mutating func quantized(_ name: String, shape: [Int]) throws(CheckpointError) -> QuantizedWeight? {
+    try tensors.require(name, shape: shape)
+    guard let parts = tensors.parts(of: name), isQuantized else { return nil }
+    if let substitutes {
+      guard let weight = substitutes.weights[name] else { return nil }
+      for part in parts { note(part) }
+      return weight
+    }
+    var weights: [QuantizedWeight] = []
+    for part in parts {
+      guard part.layout == .asIs, part.layer == nil,
+        let weight = try tensors.container.quantized(part.tensor)
+      else { return nil }
+      let rows = part.share.map { share in
+        weight.outputs / share.total * share.first..<weight.outputs / share.total * (share.first + share.count)
+      }
+      weights.append(rows.map(weight.rows) ?? weight)
+    }
+    let weight = QuantizedWeight(stacking: weights)
+    if weight != nil { for part in parts { note(part) } }
+    return weight
+  }
+
+  /// Counts a part as read.
+  private mutating func note(_ part: TensorPart) {
+    count += part.shape.reduce(1, *)
+    names.insert(part.tensor.name)
   }
 
   /// Keeps alive what the matrices point into.
@@ -44,6 +80,10 @@ struct WeightReader {
   mutating func matrices(_ name: String, shape: [Int], columns: Int) throws(CheckpointError) -> [MatrixView] {
     try tensors.require(name, shape: shape)
     guard let parts = tensors.parts(of: name), columns > 0 else { throw tensors.missing(name) }
+    if let matrix = substitute(name, columns: columns) {
+      for part in parts { note(part) }
+      return [matrix]
+    }
     var matrices: [MatrixView] = []
     for part in parts {
       let isVector = shape.count == 1
@@ -51,6 +91,22 @@ struct WeightReader {
       matrices.append(try matrix(part, columns: width))
     }
     return matrices
+  }
+
+  /// What takes the tensor's place, as floats.
+  private mutating func substitute(_ name: String, columns: Int) -> MatrixView? {
+    if let values = substitutes?.biases[name] {
+      let matrix = allocate(rows: 1, columns: values.count)
+      _ = matrix.row(0).update(fromContentsOf: values)
+      return matrix.view
+    }
+    guard let weight = substitutes?.weights[name] else { return nil }
+    let matrix = allocate(rows: weight.outputs * weight.inner / columns, columns: columns)
+    if !describesOnly {
+      weight.dequantize(
+        into: UnsafeMutableBufferPointer(start: matrix.base, count: matrix.rows * columns))
+    }
+    return matrix.view
   }
 
   /// A tensor of shape [1, ..., rows, columns], or a vector as one row.
@@ -79,9 +135,8 @@ struct WeightReader {
     let shape = part.shape
     let kept = shape.reduce(1, *)
     let skipped = part.share.map { kept / $0.count * $0.first } ?? 0
-    count += kept
+    note(part)
     let view = MatrixView(base: base + skipped, rows: kept / columns, columns: columns)
-    names.insert(tensor.name)
     weights.append(Weight(name: tensor.name, path: tensors.container.path(of: tensor), matrix: view))
     return view
   }

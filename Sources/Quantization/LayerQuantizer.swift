@@ -1,0 +1,349 @@
+import Checkpoints
+import Kernels
+
+/// Finds the integers for the weight of one layer, and the levels for its input.
+///
+/// Whatever can be chosen is chosen by the squared error of the layer's output on sampled inputs, computed with the very products that
+/// will run. On one thread.
+struct LayerQuantizer {
+  let options: QuantizationOptions
+  let arena = Arena()
+
+  /// A layer to be quantised.
+  struct Layer {
+    let name: String
+    /// [O, K], row-major.
+    let weight: [Float]
+    /// [O]; nil where the layer has none.
+    let bias: [Float]?
+    let outputs: Int
+    let inner: Int
+    /// nil where the layer's input stays floats, or nothing is known about it.
+    let samples: LayerSamples?
+    /// Whether it is of a block: others are stored in 8 bits and computed in floats.
+    let isInBlock: Bool
+  }
+
+  /// Exponents that are tried: 0 moves nothing, 1 all of an input's spread into the weights.
+  private static let exponents = [0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1]
+  /// Shares of a whole range that are tried.
+  private static let shares: [Float] = [1, 0.85, 0.7, 0.55, 0.4, 0.3, 0.2, 0.1]
+
+  /// - Throws: `PackingError` where memory is missing.
+  func quantize(_ layer: Layer) throws(PackingError) -> QuantizedLayer {
+    let weight = FloatMatrix(layer.weight, rows: layer.outputs, columns: layer.inner)
+    defer { withExtendedLifetime(weight) {} }
+    guard let samples = layer.samples, samples.count > 0 else {
+      let quantized = rounded(weight, layer, smoothing: nil, importance: nil)
+      return QuantizedLayer(
+        name: layer.name, weight: quantized, bias: nil, smoothing: nil, signal: nil, noise: nil)
+    }
+    let inputs = FloatMatrix(rows: samples.count, columns: layer.inner)
+    samples.copy(into: inputs.mutable)
+    let outputs = FloatMatrix(rows: samples.count, columns: layer.outputs)
+    defer { withExtendedLifetime((inputs, outputs)) {} }
+    Compute.multiply(.asIs(inputs.view), .transposed(weight.view), into: outputs.mutable, arena: arena)
+    let trial = LayerTrial(inputs: inputs, outputs: outputs, isInteger: options.scheme.computesIntegers)
+    defer { withExtendedLifetime(trial) {} }
+    let importance = meanSquares(inputs)
+
+    var (best, exponent, least) = (nil as QuantizedWeight?, nil as Double?, Double.infinity)
+    for candidate in [nil] + (options.smooths && options.scheme.computesIntegers ? Self.exponents : []) {
+      var smoothing: [Float]?
+      if let candidate {
+        smoothing = Self.smoothing(samples.magnitudes, weight.view, exponent: candidate)
+        if smoothing == nil { continue }
+      }
+      var rounded = rounded(weight, layer, smoothing: smoothing, importance: importance)
+      for input in levels(samples, inputs, smoothing: smoothing) {
+        rounded.input = input
+        let noise = try trial.noise(of: rounded)
+        if noise < least || best == nil { (best, exponent, least) = (rounded, candidate, noise) }
+      }
+    }
+    guard var result = best else {
+      return QuantizedLayer(
+        name: layer.name, weight: rounded(weight, layer, smoothing: nil, importance: importance), bias: nil,
+        smoothing: nil, signal: nil, noise: nil)
+    }
+    if options.compensates,
+      var candidate = compensated(weight, layer, trial: trial, smoothing: result.smoothing)
+    {
+      candidate.input = result.input
+      if try trial.noise(of: candidate) < least { result = candidate }
+    }
+    let (noise, bias) = try trial.correct(result, bias: options.correctsBiases ? layer.bias : nil)
+    return QuantizedLayer(
+      name: layer.name, weight: result, bias: bias, smoothing: exponent, signal: trial.signal, noise: noise)
+  }
+
+  // MARK: Weights
+
+  /// The weight times the smoothing, rounded: 8-bit by the largest of each row, 4-bit by groups.
+  private func rounded(
+    _ weight: FloatMatrix, _ layer: Layer, smoothing: [Float]?, importance: [Float]?
+  ) -> QuantizedWeight {
+    let smoothed = self.smoothed(weight, by: smoothing)
+    defer { withExtendedLifetime(smoothed) {} }
+    guard options.keepsFourBits(layer) else {
+      let (levels, scales) = Elements.quantizeRows(smoothed.view)
+      return QuantizedWeight(
+        outputs: layer.outputs, inner: layer.inner, levels: levels, scales: scales, smoothing: smoothing)
+    }
+    let importance = Self.smoothedImportance(importance, smoothing)
+    var groups = GroupRounding(
+      smoothed.view, groupSize: options.groupSize, importance: importance)
+    for row in 0..<layer.outputs {
+      let values = smoothed.view.row(row)
+      for column in stride(from: 0, to: layer.inner, by: options.groupSize) {
+        let end = min(layer.inner, column + options.groupSize)
+        groups.begin(row, column, UnsafeBufferPointer(rebasing: values[column..<end]))
+        for k in column..<end { _ = groups.round(row, k, values[k]) }
+      }
+    }
+    return groups.weight(smoothing: smoothing)
+  }
+
+  /// Weights of which each makes up for the errors before it; nil where the inputs do not allow it.
+  private func compensated(
+    _ weight: FloatMatrix, _ layer: Layer, trial: LayerTrial, smoothing: [Float]?
+  ) -> QuantizedWeight? {
+    let smoothed = self.smoothed(weight, by: smoothing)
+    defer { withExtendedLifetime(smoothed) {} }
+    let inputs = FloatMatrix(rows: trial.inputs.rows, columns: layer.inner)
+    defer { withExtendedLifetime(inputs) {} }
+    for row in 0..<inputs.rows {
+      let (source, target) = (trial.inputs.view.row(row), inputs.mutable.row(row))
+      let factor = trial.weights[row].squareRoot()
+      for k in 0..<layer.inner { target[k] = factor * source[k] / (smoothing?[k] ?? 1) }
+    }
+    guard let compensation = ErrorCompensation(inputs: inputs.view, arena: arena) else { return nil }
+    guard options.keepsFourBits(layer) else {
+      let scales = Elements.quantizeRows(smoothed.view).scales
+      var levels = [Int8](repeating: 0, count: layer.outputs * layer.inner)
+      compensation.run(
+        smoothed, groupSize: layer.inner, arena: arena, begin: { _, _, _ in },
+        round: { row, column, value in
+          let level = min(max((value / scales[row]).rounded(.toNearestOrEven), -127), 127)
+          levels[row * layer.inner + column] = level.isFinite ? Int8(level) : 0
+          return level * scales[row]
+        })
+      return QuantizedWeight(
+        outputs: layer.outputs, inner: layer.inner, levels: levels, scales: scales, smoothing: smoothing)
+    }
+    var groups = GroupRounding(
+      smoothed.view, groupSize: options.groupSize, importance: meanSquares(inputs))
+    // Not exclusive to one closure: both write through the same variable.
+    withUnsafeMutablePointer(to: &groups) { groups in
+      compensation.run(
+        smoothed, groupSize: options.groupSize, arena: arena,
+        begin: { groups.pointee.begin($0, $1, $2) }, round: { groups.pointee.round($0, $1, $2) })
+    }
+    return groups.weight(smoothing: smoothing)
+  }
+
+  private func smoothed(_ weight: FloatMatrix, by smoothing: [Float]?) -> FloatMatrix {
+    let result = FloatMatrix(rows: weight.rows, columns: weight.columns)
+    result.mutable.copy(from: weight.view)
+    guard let smoothing else { return result }
+    for row in 0..<result.rows {
+      let values = result.mutable.row(row)
+      for k in 0..<result.columns { values[k] *= smoothing[k] }
+    }
+    return result
+  }
+
+  /// The mean square of each column.
+  private func meanSquares(_ matrix: FloatMatrix) -> [Float] {
+    var sums = [Float](repeating: 0, count: matrix.columns)
+    for row in 0..<matrix.rows {
+      let values = matrix.view.row(row)
+      for k in 0..<matrix.columns { sums[k] += values[k] * values[k] }
+    }
+    return sums.map { $0 / Float(max(1, matrix.rows)) }
+  }
+
+  /// Of inputs that are divided by the smoothing.
+  private static func smoothedImportance(_ importance: [Float]?, _ smoothing: [Float]?) -> [Float]? {
+    guard let importance, let smoothing else { return importance }
+    return zip(importance, smoothing).map { $0 / ($1 * $1) }
+  }
+
+  // MARK: Inputs
+
+  /// max|x| ^ exponent / max|w| ^ (1 - exponent) of each column (SmoothQuant, equation 4), its geometric mean 1.
+  /// - Returns: nil where no column has both.
+  private static func smoothing(_ magnitudes: [Float], _ weight: MatrixView, exponent: Double) -> [Float]? {
+    var largest = [Float](repeating: 0, count: weight.columns)
+    for row in 0..<weight.rows {
+      let values = weight.row(row)
+      for k in 0..<weight.columns { largest[k] = max(largest[k], abs(values[k])) }
+    }
+    var logarithms = [Double?](repeating: nil, count: weight.columns)
+    for k in 0..<weight.columns where magnitudes[k] > 0 && largest[k] > 0 {
+      logarithms[k] = exponent * logarithm(magnitudes[k]) - (1 - exponent) * logarithm(largest[k])
+    }
+    let known = logarithms.compactMap(\.self)
+    guard !known.isEmpty else { return nil }
+    let mean = known.reduce(0, +) / Double(known.count)
+    // Columns that are never used keep what they have; all are numbers that float16, in which they are stored, has.
+    return logarithms.map { logarithm in
+      logarithm.map { Float(Float16(exponential(min(max($0 - mean, -9), 9)))) } ?? 1
+    }
+  }
+
+  /// What is tried as levels of an input that is divided by the smoothing; nil stands for levels that are found for each row.
+  private func levels(
+    _ samples: LayerSamples, _ inputs: FloatMatrix, smoothing: [Float]?
+  ) -> [QuantizedWeight.Input?] {
+    guard options.scheme == .w8a8Static else { return [nil] }
+    var (least, largest) = (Float(0), Float(0))
+    for k in 0..<samples.inner {
+      let smoothing = smoothing?[k] ?? 1
+      least = min(least, samples.least[k] / smoothing)
+      largest = max(largest, samples.largest[k] / smoothing)
+    }
+    switch options.observer {
+    case .minMax: return [Self.levels(least, largest)]
+    case .mse: return Self.shares.map { Self.levels($0 * least, $0 * largest) }
+    case .percentile:
+      var values: [Float] = []
+      values.reserveCapacity(inputs.rows * inputs.columns)
+      for row in 0..<inputs.rows {
+        for (k, value) in inputs.view.row(row).enumerated() { values.append(value / (smoothing?[k] ?? 1)) }
+      }
+      values.sort()
+      let tail = values.count / 20_000
+      return [Self.levels(min(0, values[tail]), max(0, values[values.count - 1 - tail]))]
+    }
+  }
+
+  private static func levels(_ least: Float, _ largest: Float) -> QuantizedWeight.Input {
+    let scale = largest / 255 - least / 255
+    guard scale > 0x1p-100, scale.isFinite else { return QuantizedWeight.Input(scale: 1, zeroPoint: 0) }
+    let zeroPoint = (-least / scale).rounded()
+    return QuantizedWeight.Input(scale: scale, zeroPoint: UInt8(min(max(zeroPoint, 0), 255)))
+  }
+}
+
+extension QuantizationOptions {
+  /// Whether a layer's weight gets 4 bits.
+  func keepsFourBits(_ layer: LayerQuantizer.Layer) -> Bool {
+    scheme == .w4 && layer.isInBlock && layer.inner % 2 == 0
+  }
+}
+
+/// A layer's inputs, and the outputs that it should have.
+///
+/// Errors count by what they are to their own row: the norms that follow bring the few tokens with values far beyond all others down to
+/// the size of these.
+struct LayerTrial {
+  let inputs: FloatMatrix
+  let outputs: FloatMatrix
+  /// Whether inputs become levels, too.
+  let isInteger: Bool
+  /// How much an error in each row counts.
+  let weights: [Float]
+
+  init(inputs: FloatMatrix, outputs: FloatMatrix, isInteger: Bool) {
+    (self.inputs, self.outputs, self.isInteger) = (inputs, outputs, isInteger)
+    let squares = (0..<outputs.rows).map { row in outputs.view.row(row).reduce(0) { $0 + $1 * $1 } }
+    let mean = squares.reduce(0, +) / Float(max(1, squares.count))
+    weights = squares.map { mean > 0 && mean.isFinite ? mean / ($0 + 0.1 * mean) : 1 }
+  }
+
+  /// The sum of squares of the outputs.
+  var signal: Double { squares(outputs.view) }
+
+  private func squares(_ matrix: MatrixView) -> Double {
+    (0..<matrix.rows).reduce(0) { sum, row in
+      sum + Double(weights[row] * matrix.row(row).reduce(0) { $0 + $1 * $1 })
+    }
+  }
+
+  /// The outputs with a quantised weight, less what they should be: [R, O].
+  private func errors(_ weight: QuantizedWeight) throws(PackingError) -> FloatMatrix {
+    let errors = FloatMatrix(rows: outputs.rows, columns: outputs.columns)
+    defer { withExtendedLifetime(errors) {} }
+    let arena = Arena()
+    if isInteger, weight.inner <= PackedMatrix.largestInner {
+      let multipliers = weight.smoothing.map { smoothing in
+        FloatMatrix(smoothing.map { 1 / $0 }, rows: 1, columns: weight.inner)
+      }
+      defer { withExtendedLifetime(multipliers) {} }
+      let levels = RowLevels(
+        multipliers: multipliers?.view,
+        fixed: weight.input.map { .init(scale: $0.scale, zeroPoint: $0.zeroPoint) })
+      let storage = PackedStorage()
+      let packed = try weight.levels.withUnsafeBufferPointer { bytes throws(PackingError) -> PackedMatrix? in
+        try weight.scales.withUnsafeBufferPointer { scales throws(PackingError) -> PackedMatrix? in
+          guard let bytes = bytes.baseAddress, let scales = scales.baseAddress else { return nil }
+          return try PackedMatrix(
+            LevelsView(levels: bytes, scales: scales, outputs: weight.outputs, inner: weight.inner),
+            rowLevels: levels, storage: storage)
+        }
+      }
+      if let packed { Compute().linear(inputs.view, weight: packed, into: .store(errors.mutable), arena: arena) }
+    } else {
+      let floats = FloatMatrix(rows: weight.outputs, columns: weight.inner)
+      defer { withExtendedLifetime(floats) {} }
+      weight.dequantize(
+        into: UnsafeMutableBufferPointer(start: floats.mutable.base, count: floats.rows * floats.columns))
+      Compute.multiply(.asIs(inputs.view), .transposed(floats.view), into: errors.mutable, arena: arena)
+    }
+    for row in 0..<errors.rows {
+      let (found, wanted) = (errors.mutable.row(row), outputs.view.row(row))
+      for column in 0..<errors.columns { found[column] -= wanted[column] }
+    }
+    return errors
+  }
+
+  /// The squared error of the outputs.
+  func noise(of weight: QuantizedWeight) throws(PackingError) -> Double {
+    let errors = try errors(weight)
+    defer { withExtendedLifetime(errors) {} }
+    return squares(errors.view)
+  }
+
+  /// Takes the mean error out through the bias, where that holds for inputs that it was not computed from.
+  /// - Parameter bias: what it is; nil where there is none, or none that may change.
+  /// - Returns: the squared error of the outputs that is left, and the bias where it changes.
+  func correct(
+    _ weight: QuantizedWeight, bias: [Float]?
+  ) throws(PackingError) -> (noise: Double, bias: [Float]?) {
+    let errors = try errors(weight)
+    defer { withExtendedLifetime(errors) {} }
+    let noise = squares(errors.view)
+    guard let bias, errors.rows >= 16 else { return (noise, nil) }
+    let even = means(errors, of: stride(from: 0, to: errors.rows, by: 2))
+    let odd = stride(from: 1, to: errors.rows, by: 2)
+    guard squares(errors, of: odd, without: even) < squares(errors, of: odd, without: nil) else {
+      return (noise, nil)
+    }
+    let means = means(errors, of: stride(from: 0, to: errors.rows, by: 1))
+    let left = squares(errors, of: stride(from: 0, to: errors.rows, by: 1), without: means)
+    return (left, zip(bias, means).map { Float(Double($0) - $1) })
+  }
+
+  private func means(_ errors: FloatMatrix, of rows: StrideTo<Int>) -> [Double] {
+    var sums = [Double](repeating: 0, count: errors.columns)
+    var count = 0.0
+    for row in rows {
+      let weight = Double(weights[row])
+      for (column, error) in errors.view.row(row).enumerated() { sums[column] += weight * Double(error) }
+      count += weight
+    }
+    return sums.map { count > 0 ? $0 / count : 0 }
+  }
+
+  private func squares(_ errors: FloatMatrix, of rows: StrideTo<Int>, without means: [Double]?) -> Double {
+    var sum = 0.0
+    for row in rows {
+      for (column, error) in errors.view.row(row).enumerated() {
+        let rest = Double(error) - (means?[column] ?? 0)
+        sum += Double(weights[row]) * rest * rest
+      }
+    }
+    return sum
+  }
+}

@@ -1,0 +1,77 @@
+import Checkpoints
+
+/// How a model is quantised.
+public struct QuantizationOptions: Sendable {
+  public var scheme = QuantizationScheme.w8a8
+  /// How the levels of a layer's input are found, with `w8a8-static`.
+  public var observer = RangeObserver.mse
+  /// Weights of a row that share a scale, with `w4`: one of `QuantizationGroups.sizes`.
+  public var groupSize = 64
+  /// Layers that stay floats, by timm's names; `*` stands for any characters, and a name for all layers whose names begin so.
+  public var keep: [String] = []
+  /// Whether what is hard to round may be moved from a layer's input into its weights.
+  public var smooths = true
+  /// Whether biases take up the mean error of their layers.
+  public var correctsBiases = true
+  /// Whether the error of each rounded weight is made up for by those of its row that come later.
+  public var compensates = true
+  /// Layers are kept in floats, those with the largest error first, until the mean cosine of the features is at least this; nil for no
+  /// such bound.
+  public var minCosine: Double?
+  /// The same for the loss of top-1 on labelled images, in points.
+  public var maxDrop: Double?
+
+  public init() {}
+
+  /// Whether a layer is to stay floats.
+  func keeps(_ layer: String) -> Bool { keep.contains { Self.matches(layer, $0) } }
+
+  /// Whether a pattern is a layer's name or the beginning of it, up to a point.
+  static func matches(_ layer: String, _ pattern: String) -> Bool {
+    func matches(_ text: Substring, _ pattern: Substring) -> Bool {
+      guard let first = pattern.first else { return text.isEmpty || text.first == "." }
+      if first == "*" {
+        return matches(text, pattern.dropFirst())
+          || !text.isEmpty && matches(text.dropFirst(), pattern)
+      }
+      return text.first == first && matches(text.dropFirst(), pattern.dropFirst())
+    }
+    return matches(layer[...], pattern[...])
+  }
+}
+
+/// How a range is found for numbers that get the same levels.
+public enum RangeObserver: String, Sendable, CaseIterable {
+  /// From the least to the largest.
+  case minMax = "minmax"
+  /// All but one of 10,000.
+  case percentile
+  /// The share of the whole range that gives the layer's output the least squared error.
+  case mse
+}
+
+/// Why a model cannot be quantised.
+public enum QuantizationError: Error, Equatable, CustomStringConvertible {
+  case alreadyQuantized(path: String, scheme: String)
+  case noImages(path: String, tried: Int)
+  case nothingToQuantize(path: String, keep: [String])
+  case unknownLayer(pattern: String, known: [String])
+  case unreachable(goal: String, best: String)
+
+  public var description: String {
+    switch self {
+    case .alreadyQuantized(let path, let scheme):
+      "\(path): the weights are integers already (\(scheme)); quantise the model that they were made from"
+    case .noImages(let path, let tried):
+      tried == 0
+        ? "\(path): no image to calibrate with"
+        : "\(path): none of \(tried) images could be read, and there is nothing to calibrate with"
+    case .nothingToQuantize(let path, let keep):
+      "\(path): no layer is left to quantise (--keep \(keep.joined(separator: " ")))"
+    case .unknownLayer(let pattern, let known):
+      "--keep \(pattern): no layer is called so; there are \(known.joined(separator: ", "))"
+    case .unreachable(let goal, let best):
+      "\(goal) cannot be reached: with every layer of the blocks in floats it is \(best)"
+    }
+  }
+}

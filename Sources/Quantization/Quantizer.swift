@@ -1,0 +1,341 @@
+import Checkpoints
+import Images
+import Kernels
+import Pipeline
+import Synchronization
+import SystemPackage
+import VisionTransformer
+
+/// Turns a trained model into one whose weights are integers, and measures what that cost.
+///
+/// The layers are looked at one by one, each against what it computes in float32 on the calibration images; then the whole network.
+/// Nothing is written until all of it is done.
+public struct Quantizer {
+  /// In float32.
+  public let model: VisionTransformer
+  public let options: QuantizationOptions
+  private let checkpoint: Checkpoint
+  private let architecture: String?
+  private let transform: TransformOverrides
+  private let pool: ThreadPool
+  private let cancellation: Cancellation
+
+  /// What is being done.
+  public enum Stage: String, Sendable {
+    case observing, quantizing, weighing, comparing
+  }
+
+  public typealias Progress = @Sendable (Stage, Double) -> Void
+
+  /// A quantised model that was not written yet.
+  public struct Result {
+    public let layers: [QuantizedLayer]
+    /// Layers that stay floats, with the reason.
+    public let kept: [(name: String, reason: KeepReason)]
+    /// 1 - cosine of the pooled features where one layer alone is quantised.
+    public let errors: [String: Double]
+    public let comparison: ModelComparison
+    let quantized: QuantizedLayers
+    /// The model as it will be read.
+    public let model: VisionTransformer
+  }
+
+  public enum KeepReason: String, Sendable {
+    /// The user asked for it.
+    case keep
+    /// Its error was too large for the bound.
+    case error
+  }
+
+  /// - Parameters:
+  ///   - checkpoint: of floats.
+  ///   - architecture: timm's name, where the user gives one.
+  ///   - transform: changes to the preprocessing, for the calibration.
+  /// - Throws: what opening a model throws, and `QuantizationError`.
+  public init(
+    _ checkpoint: Checkpoint, architecture: String? = nil, transform: TransformOverrides = TransformOverrides(),
+    options: QuantizationOptions, threads: Int = CPU.usableCores, cancellation: Cancellation = Cancellation()
+  ) throws {
+    if let scheme = checkpoint.quantization {
+      throw QuantizationError.alreadyQuantized(path: checkpoint.path.string, scheme: scheme.rawValue)
+    }
+    (self.checkpoint, self.architecture, self.transform) = (checkpoint, architecture, transform)
+    (self.options, self.cancellation) = (options, cancellation)
+    model = try VisionTransformer(
+      checkpoint,
+      options: .init(architecture: architecture, transform: transform, precision: .fp32, threads: threads))
+    pool = ThreadPool(threadCount: max(1, threads))
+    let layers = model.quantizableLayers.map(\.name)
+    for pattern in options.keep
+    where !layers.contains(where: { QuantizationOptions.matches($0, pattern) }) {
+      throw QuantizationError.unknownLayer(
+        pattern: pattern, known: Array(layers.prefix(5)) + [layers.last ?? ""])
+    }
+    if layers.allSatisfy(options.keeps) {
+      throw QuantizationError.nothingToQuantize(path: checkpoint.path.string, keep: options.keep)
+    }
+  }
+
+  /// What the user should know before it begins, one sentence each.
+  public var warnings: [String] {
+    var warnings = model.warnings
+    if let part = model.unquantizablePart {
+      warnings.append("\(model.path): \(part) stay floats: only layers of the transformer are quantised")
+    }
+    let joint = model.quantizableLayers.filter { $0.isInBlock && !$0.readsAlone }
+    if let first = joint.first, options.scheme != .w8 {
+      warnings.append(
+        "\(model.path): \(first.name) and \(joint.count - 1) others are several layers in one: their inputs are not calibrated, but rounded token by token"
+      )
+    }
+    return warnings
+  }
+
+  /// Rows of each layer's input that are kept to judge by.
+  private var sampleCount: Int { options.scheme == .w4 ? 4096 : 2048 }
+  /// Images on which each layer alone is tried.
+  private static let weighedImages = 8
+
+  /// Quantises the model.
+  /// - Parameters:
+  ///   - images: prepared, at least one.
+  ///   - accuracy: top-1 of a model on labelled images, for `maxDrop`.
+  /// - Throws: `QuantizationError.unreachable`, `CheckpointError` for damaged weights, `CancellationError`.
+  public func run(
+    _ images: [Image], accuracy: ((VisionTransformer) throws -> Double)? = nil,
+    progress: @escaping Progress = { _, _ in }
+  ) throws -> Result {
+    let samples = try observe(images, progress)
+    let layers = try quantize(samples, progress)
+    let errors = try weigh(layers, Array(images.prefix(Self.weighedImages)), progress)
+    var kept = model.quantizableLayers.map(\.name).filter(options.keeps).map { ($0, KeepReason.keep) }
+    let worst = layers.map(\.name).filter { errors[$0] != nil }.sorted { errors[$0] ?? 0 > errors[$1] ?? 0 }
+    let count = try numberToKeep(worst, layers, images, accuracy, progress)
+    kept += worst.prefix(count).map { ($0, .error) }
+    let left = layers.filter { layer in !worst.prefix(count).contains(layer.name) }
+    let substitutes = Self.substitutes(left)
+    let quantized = try open(substitutes)
+    let comparison = try compare(quantized, images, progress)
+    return Result(
+      layers: left, kept: kept.map { (name: $0.0, reason: $0.1) }, errors: errors, comparison: comparison,
+      quantized: QuantizedLayers(
+        scheme: options.scheme, substitutes: substitutes,
+        groupSize: options.scheme == .w4 ? options.groupSize : nil, kept: kept.map(\.0)),
+      model: quantized)
+  }
+
+  /// Writes a result as a model that every command reads.
+  /// - Returns: what the written model does otherwise, one sentence each.
+  /// - Throws: `ConversionError`, `CheckpointError`, `CancellationError`; the folder then stays as it was.
+  public func write(_ result: Result, to folder: FilePath, overwriting: Bool = false) throws -> [String] {
+    // Written with the checkpoint's own preprocessing, whatever the calibration changed.
+    let described = try VisionTransformer(
+      checkpoint, options: .init(architecture: architecture, describesOnly: true))
+    let conversion = try Conversion(
+      described, checkpoint: checkpoint, architecture: architecture, quantized: result.quantized)
+    return try conversion.write(
+      to: folder, overwriting: overwriting, isCancelled: { cancellation.isCancelled })
+  }
+
+  /// The files that `write` makes or replaces.
+  public static func files(in folder: FilePath) -> [FilePath] { Conversion.files(in: folder) }
+
+  // MARK: Steps
+
+  /// Runs the images through the model, and keeps some of what goes into each layer.
+  private func observe(_ images: [Image], _ progress: @escaping Progress) throws -> [String: LayerSamples] {
+    guard options.scheme.computesIntegers || options.compensates else { return [:] }
+    let each = max(1, (sampleCount + images.count - 1) / images.count)
+    let (model, tokens) = (model, model.numTokens)
+    let indexed = Array(images.enumerated())
+    let recordings = try ImageRuns(pool: pool, cancellation: cancellation).map(
+      indexed, sessions: { InferenceSession(model) }, progress: { progress(.observing, $0) }
+    ) { session, image in
+      let recorder = ImageRecorder(tokens: tokens, keeping: each, seed: UInt64(image.offset))
+      session.run(.images([image.element]), layerInputs: { recorder.observe($0, $1) }) { _ in }
+      return recorder.samples
+    }
+    var samples: [String: LayerSamples] = [:]
+    for recording in recordings {
+      for (layer, rows) in recording {
+        if samples[layer] == nil { samples[layer] = LayerSamples(inner: rows.inner) }
+        samples[layer]?.append(rows)
+      }
+    }
+    return samples
+  }
+
+  private func quantize(
+    _ samples: [String: LayerSamples], _ progress: @escaping Progress
+  ) throws -> [QuantizedLayer] {
+    let layers = model.quantizableLayers.filter { !self.options.keeps($0.name) }
+    let results = Mutex<[Int: Swift.Result<QuantizedLayer, any Error>]>([:])
+    let (model, options, cancellation) = (model, options, cancellation)
+    pool.forEach(layers.count) { index in
+      guard !cancellation.isCancelled, results.withLock({ $0.values.allSatisfy { (try? $0.get()) != nil } })
+      else { return }
+      let layer = layers[index]
+      let result = Swift.Result<QuantizedLayer, any Error> {
+        let weight = try model.floats("\(layer.name).weight") ?? []
+        let outputs = layer.shape[0]
+        return try LayerQuantizer(options: options).quantize(
+          .init(
+            name: layer.name, weight: weight, bias: try model.floats("\(layer.name).bias"), outputs: outputs,
+            inner: weight.count / max(1, outputs), samples: samples[layer.name], isInBlock: layer.isInBlock))
+      }
+      let done = results.withLock { results in
+        results[index] = result
+        return results.count
+      }
+      progress(.quantizing, Double(done) / Double(layers.count))
+    }
+    if cancellation.isCancelled { throw CancellationError() }
+    let found = results.withLock { $0 }
+    // The first that failed says why; the rest were not begun.
+    for index in layers.indices { if case .failure(let error)? = found[index] { throw error } }
+    return try layers.indices.compactMap { try found[$0]?.get() }
+  }
+
+  /// The error of the features where one layer alone is quantised, for the layers of the blocks.
+  private func weigh(
+    _ layers: [QuantizedLayer], _ images: [Image], _ progress: @escaping Progress
+  ) throws -> [String: Double] {
+    let inBlocks = Set(model.quantizableLayers.filter(\.isInBlock).map(\.name))
+    let weighed = layers.filter { inBlocks.contains($0.name) }
+    let wanted = try features(of: model, images)
+    func error(_ layers: [QuantizedLayer]) throws -> Double {
+      let found = try features(of: try open(Self.substitutes(layers)), images)
+      let errors = zip(wanted, found).map { wanted, found in
+        wanted.withUnsafeBufferPointer { a in found.withUnsafeBufferPointer { 1 - Vectors.cosine(a, $0) } }
+      }
+      return errors.reduce(0, +) / Double(max(1, errors.count))
+    }
+    // What attention in bfloat16 does by itself.
+    let base = try error([])
+    var errors: [String: Double] = [:]
+    for (index, layer) in weighed.enumerated() {
+      errors[layer.name] = max(0, try error([layer]) - base)
+      progress(.weighing, Double(index + 1) / Double(weighed.count))
+    }
+    return errors
+  }
+
+  private func features(of model: VisionTransformer, _ images: [Image]) throws -> [[Float]] {
+    try ImageRuns(pool: pool, cancellation: cancellation).map(
+      images, sessions: { InferenceSession(model) }
+    ) { session, image in
+      session.run(.images([image]), allTokens: false) { Array($0.features.row(0)) }
+    }
+  }
+
+  /// The least number of layers, those with the largest errors, that must stay floats for the bounds to hold.
+  private func numberToKeep(
+    _ worst: [String], _ layers: [QuantizedLayer], _ images: [Image],
+    _ accuracy: ((VisionTransformer) throws -> Double)?, _ progress: @escaping Progress
+  ) throws -> Int {
+    guard options.minCosine != nil || options.maxDrop != nil && accuracy != nil else { return 0 }
+    let before = options.maxDrop == nil ? nil : try accuracy?(model)
+    var best = ""
+    func holds(_ count: Int) throws -> Bool {
+      let kept = Set(worst.prefix(count))
+      let quantized = try open(Self.substitutes(layers.filter { !kept.contains($0.name) }))
+      if let bound = options.minCosine {
+        let cosine = try compare(quantized, images, progress).featureCosine
+        best = QuantizationReport.fixed(cosine, 6)
+        if cosine < bound { return false }
+      }
+      if let bound = options.maxDrop, let before, let after = try accuracy?(quantized) {
+        let drop = 100 * (before - after)
+        best = QuantizationReport.fixed(drop, 2)
+        // Shares are counts: what is less than a hundredth of an image is a rounding.
+        if drop > bound + 1e-9 { return false }
+      }
+      return true
+    }
+    if try holds(0) { return 0 }
+    guard try holds(worst.count) else {
+      throw QuantizationError.unreachable(goal: goal, best: best)
+    }
+    var (low, high) = (0, worst.count)
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      if try holds(middle) { high = middle } else { low = middle }
+    }
+    return high
+  }
+
+  private var goal: String {
+    [
+      options.minCosine.map { "a mean cosine of \($0)" },
+      options.maxDrop.map { "a loss of at most \($0) points of top-1" },
+    ].compactMap(\.self).joined(separator: " with ")
+  }
+
+  // MARK: Models
+
+  private static func substitutes(_ layers: [QuantizedLayer]) -> LayerSubstitutes {
+    var result = LayerSubstitutes()
+    for layer in layers {
+      result.weights["\(layer.name).weight"] = layer.weight
+      if let bias = layer.bias { result.biases["\(layer.name).bias"] = bias }
+    }
+    return result
+  }
+
+  /// The model with some of its layers quantised.
+  private func open(_ substitutes: LayerSubstitutes) throws -> VisionTransformer {
+    let precision: Precision =
+      options.scheme.computesIntegers ? .int8 : Precision.bf16.isNative ? .bf16 : .fp32
+    var open = VisionTransformer.Options(
+      architecture: architecture, transform: transform, precision: precision, threads: pool.threadCount)
+    open.substitutes = substitutes
+    return try VisionTransformer(checkpoint, options: open)
+  }
+
+  private func compare(
+    _ quantized: VisionTransformer, _ images: [Image], _ progress: @escaping Progress
+  ) throws -> ModelComparison {
+    try ModelComparison.of(
+      quantized, model, on: images, pool: pool, cancellation: cancellation,
+      progress: { progress(.comparing, $0) })
+  }
+}
+
+extension Quantizer {
+  /// What is said about a result.
+  /// - Parameters:
+  ///   - bytes: of the written weights.
+  ///   - seconds: that it all took.
+  public func report(
+    _ result: Result, calibrationImages: Int, bytes: Int, accuracy: QuantizationReport.Change<QuantizationReport.Accuracy>?,
+    imagesPerSecond: QuantizationReport.Change<Double>?, seconds: Double
+  ) -> QuantizationReport {
+    let byName = Dictionary(uniqueKeysWithValues: result.layers.map { ($0.name, $0) })
+    let reasons = Dictionary(uniqueKeysWithValues: result.kept.map { ($0.name, $0.reason) })
+    let layers = model.quantizableLayers.map { layer in
+      let parameters = layer.shape.reduce(1, *)
+      let quantized = byName[layer.name]
+      return QuantizationReport.Layer(
+        name: layer.name, type: quantized.map(\.weight.typeName) ?? "float",
+        kept: quantized == nil ? reasons[layer.name]?.rawValue : nil, parameters: parameters,
+        bytes: quantized?.weight.byteCount ?? 2 * parameters, smoothing: quantized?.smoothing,
+        signalToNoise: quantized?.signalToNoise, error: result.errors[layer.name])
+    }
+    return QuantizationReport(
+      model: model.path.string, architecture: model.architectureName ?? "", scheme: options.scheme.rawValue,
+      observer: options.scheme == .w8a8Static ? options.observer.rawValue : nil,
+      groupSize: options.scheme == .w4 ? options.groupSize : nil, calibrationImages: calibrationImages,
+      layers: layers, floatBytes: 4 * model.parameterCount, bytes: bytes, comparison: result.comparison,
+      accuracy: accuracy, imagesPerSecond: imagesPerSecond, seconds: seconds)
+  }
+}
+
+extension QuantizedWeight {
+  /// What the report calls it.
+  var typeName: String {
+    switch storage {
+    case .int8: "int8"
+    case .int4: "int4"
+    }
+  }
+}

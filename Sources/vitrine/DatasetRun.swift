@@ -1,0 +1,38 @@
+import Images
+import Pipeline
+import SystemPackage
+import Training
+import VisionTransformer
+
+/// A model over a labelled data set.
+struct DatasetRun {
+  let dataset: any ImageDataset
+  let mapping: ClassMapping
+  let options: InferencePipeline.Options
+  let terminal: Terminal
+  let cancellation: Cancellation
+
+  /// Runs every image.
+  /// - Returns: what the run did, and how often the model was right; nil where the reader of the results has closed the pipe.
+  func run(_ model: VisionTransformer) throws -> (summary: InferencePipeline.Summary, evaluation: Evaluation)? {
+    var evaluation = Evaluation(
+      classNames: dataset.classNames, mapping: mapping, numClasses: model.configuration.numClasses)
+    let run = StreamRun(model: model, options: options, terminal: terminal, cancellation: cancellation)
+    let progress = ProgressBar(terminal: terminal, total: dataset.count)
+    var index = 0
+    let dataset = dataset
+    let inputs = (0..<dataset.count).lazy.map { index in
+      Input(named: FilePath(dataset.name(index))) { try dataset.image(index, for: model.transform) }
+    }
+    let summary = try run.run(inputs.makeIterator(), looksAhead: true, progress: progress) {
+      session, images in
+      session.logits(of: images)
+    } deliver: { item in
+      evaluation.add(label: dataset.label(index), logits: item.value)
+      index += 1
+    }
+    guard let summary else { return nil }
+    run.report(summary, progress: progress)
+    return (summary, evaluation)
+  }
+}

@@ -1,0 +1,250 @@
+import ArgumentParser
+import Checkpoints
+import Images
+import Kernels
+import Pipeline
+import Quantization
+import SystemPackage
+import Training
+import VisionTransformer
+
+struct Quantize: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Turn a trained model into one of integers, and measure what it costs.",
+    discussion: """
+      The folder gets model.safetensors with integers for the layers' weights, config.json, and the report as \
+      quantization.json. All commands read it as any model; what it is made of is in docs/int8-format.md.
+
+      w8a8: weights and activations in 8 bits, activations at scales found for each token. w8a8-static: at scales \
+      calibrated beforehand. w8: 8-bit weights for storage, computed in bfloat16 or float32. w4: 4-bit weights for storage, \
+      computed as 8-bit.
+
+      The calibration images should be such as the model will see; 128 are enough, and labels are not needed. With \
+      --min-cosine or --max-drop the layers with the largest errors stay floats until the bound holds.
+
+      Examples:
+        vitrine quantize MODEL --calibration photos/ --output DIR
+        vitrine quantize MODEL --calibration photos/ --evaluate DATA --max-drop 0.1 --output DIR
+      """)
+
+  @Argument(help: ArgumentHelp("The checkpoint, of floats.", valueName: "MODEL"))
+  var model: PathArgument
+
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp("Images and folders to calibrate with.", valueName: "PATH"))
+  var calibration: [PathArgument] = []
+
+  @Option(name: .long, help: ArgumentHelp("The folder; made where it is not there.", valueName: "DIR"))
+  var output: PathArgument
+
+  @Option(name: .long, help: "What becomes integers.")
+  var scheme = QuantizationScheme.w8a8
+
+  @Option(name: .long, help: ArgumentHelp("Images that are used for the calibration.", valueName: "N"))
+  var images = 128
+
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Layers that stay floats, by timm's names, such as head, blocks.0 or blocks.*.mlp.fc2.", valueName: "NAME"
+    ))
+  var keep: [String] = []
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Keep the worst layers in floats until the mean cosine of the features to float32's is at least this.",
+      valueName: "C"))
+  var minCosine: Double?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Keep the worst layers in floats until at most so many points of top-1 are lost on --evaluate's images.",
+      valueName: "P"))
+  var maxDrop: Double?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "A labelled data set, as vitrine evaluate takes it, for top-1 and top-5 before and after.",
+      valueName: "DATA"))
+  var evaluate: PathArgument?
+
+  @Option(name: .long, help: "How w8a8-static finds the range of a layer's input.")
+  var observer = RangeObserver.mse
+
+  @Option(name: .long, help: ArgumentHelp("Weights that share a scale with w4: 32 or 64.", valueName: "N"))
+  var groupSize = 64
+
+  @Flag(
+    name: .customLong("no-smoothing"),
+    help: "Do not move what is hard to round from the activations into the weights.")
+  var leavesOutSmoothing = false
+
+  @Flag(name: .customLong("no-bias-correction"), help: "Do not take the layers' mean errors out through their biases.")
+  var leavesOutBiasCorrection = false
+
+  @Flag(
+    name: .customLong("no-compensation"),
+    help: "Round each weight to the nearest, without making up for the errors of the others.")
+  var leavesOutCompensation = false
+
+  @OptionGroup var architecture: ArchitectureOption
+
+  @Flag(name: .long, help: "Replace a model that is in the folder.")
+  var overwrite = false
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Threads in all (default: the cores this process may use).", valueName: "N"))
+  var threads: Int?
+
+  @Flag(name: .long, help: "No progress bar or table; warnings and errors are still shown.")
+  var quiet = false
+
+  @OptionGroup(title: "Preprocessing for the calibration, instead of the checkpoint's own")
+  var preprocessing: PreprocessingOptions
+
+  func validate() throws {
+    guard !calibration.isEmpty else { throw ValidationError("give --calibration with images or folders") }
+    guard calibration.allSatisfy({ $0.path != "-" }) else {
+      throw ValidationError("--calibration takes files and folders, not a list on standard input")
+    }
+    guard (1...100_000).contains(images) else { throw ValidationError("--images must be from 1 to 100000") }
+    guard QuantizationGroups.sizes.contains(groupSize) else {
+      throw ValidationError("--group-size must be 32 or 64")
+    }
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("--threads must be from 1 to 1024")
+    }
+    if let minCosine, !(minCosine > 0 && minCosine <= 1) {
+      throw ValidationError("--min-cosine must be above 0, and at most 1")
+    }
+    if let maxDrop {
+      guard maxDrop >= 0, maxDrop <= 100 else { throw ValidationError("--max-drop must be from 0 to 100") }
+      guard evaluate != nil else { throw ValidationError("--max-drop needs labelled images: give --evaluate") }
+    }
+  }
+
+  private var quantizationOptions: QuantizationOptions {
+    var options = QuantizationOptions()
+    options.scheme = scheme
+    options.observer = observer
+    options.groupSize = groupSize
+    options.keep = keep
+    options.smooths = !leavesOutSmoothing
+    options.correctsBiases = !leavesOutBiasCorrection
+    options.compensates = !leavesOutCompensation
+    (options.minCosine, options.maxDrop) = (minCosine, maxDrop)
+    return options
+  }
+
+  func run() throws {
+    try KernelVariant.validateEnvironment()
+    let started = ContinuousClock.now
+    let terminal = Terminal(quiet: quiet)
+    let cancellation = Signals.install()
+    let threadCount = threads ?? CPU.usableCores
+    let checkpoint = try Checkpoint(model.path)
+    let quantizer = try Quantizer(
+      checkpoint, architecture: architecture.architecture, transform: preprocessing.overrides,
+      options: quantizationOptions, threads: threadCount, cancellation: cancellation)
+    try checkOutputs(quantizer.model)
+    for warning in quantizer.warnings { terminal.logger.warning("\(warning)") }
+    do {
+      try run(quantizer, threadCount: threadCount, started: started, terminal, cancellation)
+    } catch is CancellationError {
+      terminal.show(bar: "")
+      throw ExitCode(Signals.exitStatus ?? 1)
+    }
+  }
+
+  private func run(
+    _ quantizer: Quantizer, threadCount: Int, started: ContinuousClock.Instant, _ terminal: Terminal,
+    _ cancellation: Cancellation
+  ) throws {
+    defer { terminal.show(bar: "") }
+    let calibration = try CalibrationImages(
+      self.calibration.map(\.path), count: images, model: quantizer.model,
+      options: .init(threads: threadCount, decoding: preprocessing.decoding), cancellation: cancellation
+    ) { terminal.show(bar: ProgressBar.text("reading images", share: $0)) }
+    for failure in calibration.failures { terminal.logger.warning("\(failure.path): \(failure.reason)") }
+    if calibration.images.count < images {
+      terminal.logger.warning("\(calibration.images.count) images to calibrate with; --images asks for \(images)")
+    }
+    let labelled = try labelledImages(quantizer.model, threadCount, terminal, cancellation)
+    func accuracy(_ model: VisionTransformer) throws -> QuantizationReport.Accuracy? {
+      guard let labelled else { return nil }
+      guard let (summary, evaluation) = try labelled.run(model) else { return nil }
+      if summary.isCancelled { throw CancellationError() }
+      let report = evaluation.report
+      return .init(images: report.images, top1: report.top1 ?? 0, top5: report.top5 ?? 0)
+    }
+    let result = try quantizer.run(
+      calibration.images, accuracy: labelled == nil ? nil : { try accuracy($0)?.top1 ?? 0 },
+      progress: { terminal.show(bar: ProgressBar.text($0.rawValue, share: $1)) })
+    terminal.show(bar: "")
+    let before = try accuracy(quantizer.model)
+    let after = try accuracy(result.model)
+    let speed = try speed(quantizer.model, result.model, threadCount, cancellation)
+    if cancellation.isCancelled { throw CancellationError() }
+
+    let notes = try quantizer.write(result, to: output.path, overwriting: overwrite)
+    for note in notes { terminal.logger.warning("\(model.path): \(note)") }
+    let report = quantizer.report(
+      result, calibrationImages: calibration.images.count, bytes: Int(fileStatus(weightsPath)?.st_size ?? 0),
+      accuracy: before.flatMap { before in after.map { .init(before: before, after: $0) } },
+      imagesPerSecond: speed, seconds: (ContinuousClock.now - started) / .seconds(1))
+    try JSONValue(encoding: report).write(to: reportPath)
+    for (name, reason) in result.kept where reason == .error {
+      terminal.logger.info("\(name) stays floats: its error is too large for the bound")
+    }
+    if !quiet { try StandardStreams.print(report.table) }
+  }
+
+  private var weightsPath: FilePath { output.path.appending("model.safetensors") }
+  private var reportPath: FilePath { output.path.appending("quantization.json") }
+
+  private func checkOutputs(_ model: VisionTransformer) throws {
+    let files = Quantizer.files(in: output.path)
+    try OutputCheck.check(files + [reportPath], needed: model.files)
+    // Said before the work, not after it.
+    if !overwrite, let file = files.first(where: { fileStatus($0) != nil }) {
+      throw ConversionError.exists(folder: output.path, file: file.lastComponent?.string ?? "")
+    }
+  }
+
+  private func labelledImages(
+    _ model: VisionTransformer, _ threads: Int, _ terminal: Terminal, _ cancellation: Cancellation
+  ) throws -> DatasetRun? {
+    guard let evaluate else { return nil }
+    guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
+    let decoding = preprocessing.decoding
+    let source = try DatasetSource(evaluate.path, classes: nil, decoding: decoding)
+    let dataset = try source.dataset(source.evaluationSplit)
+    let mapping = try ClassMapping(
+      of: dataset.classNames, to: model.labels, numClasses: model.configuration.numClasses)
+    return DatasetRun(
+      dataset: dataset, mapping: mapping, options: .init(threads: threads, decoding: decoding),
+      terminal: terminal, cancellation: cancellation)
+  }
+
+  /// Images/s of both in turns.
+  private func speed(
+    _ model: VisionTransformer, _ quantized: VisionTransformer, _ threads: Int, _ cancellation: Cancellation
+  ) throws -> QuantizationReport.Change<Double> {
+    var best = (before: 0.0, after: 0.0)
+    let options = Benchmark.Options(threads: threads, limit: .seconds(1))
+    for _ in 0..<2 {
+      let before = try Benchmark(model, options: options).run(.throughput, cancellation: cancellation)
+      let after = try Benchmark(quantized, options: options).run(.throughput, cancellation: cancellation)
+      best = (max(best.before, before.imagesPerSecond), max(best.after, after.imagesPerSecond))
+    }
+    return .init(before: best.before, after: best.after)
+  }
+}
+
+extension QuantizationScheme: ExpressibleByArgument {}
+extension RangeObserver: ExpressibleByArgument {}

@@ -4,9 +4,9 @@ import Kernels
 ///
 /// With H = XᵀX of the layer's inputs and H⁻¹ = UᵀU, U upper triangular, the error e of column k is spread over the columns j > k as
 /// e · U[k, j] / U[k, k] (equations 2 and 3 there, in Cholesky form).
-struct ErrorCompensation {
+package struct ErrorCompensation {
   /// K
-  let inner: Int
+  package let inner: Int
   /// U, [K, K]; below the diagonal 0.
   private let factor: FloatMatrix
 
@@ -14,7 +14,7 @@ struct ErrorCompensation {
   ///   - inputs: X [R, K].
   ///   - damping: added to the diagonal of H, as a share of its mean.
   /// - Returns: nil where H cannot be factorised, because the inputs are not finite.
-  init?(inputs: MatrixView, damping: Float = 0.01, arena: Arena) {
+  package init?(inputs: MatrixView, damping: Float = 0.01, arena: Arena) {
     inner = inputs.columns
     let products = FloatMatrix(rows: inner, columns: inner)
     Compute.multiply(.transposed(inputs), .asIs(inputs), into: products.mutable, arena: arena)
@@ -51,7 +51,7 @@ struct ErrorCompensation {
   ///   - weight: [O, K]; holds what is left of it afterwards.
   ///   - begin: called with a row and a column before the first of `groupSize` columns is rounded: what they are by then.
   ///   - round: the nearest value that can be stored for a row, column and value.
-  func run(
+  package func run(
     _ weight: FloatMatrix, groupSize: Int, arena: Arena,
     begin: (_ row: Int, _ column: Int, _ values: UnsafeBufferPointer<Float>) -> Void,
     round: (_ row: Int, _ column: Int, _ value: Float) -> Float
@@ -86,38 +86,40 @@ struct ErrorCompensation {
 }
 
 /// A matrix with memory of its own. Its views do not keep it alive.
-final class FloatMatrix: @unchecked Sendable {
+package final class FloatMatrix: @unchecked Sendable {
   private let buffer: FloatBuffer
-  let rows: Int
-  let columns: Int
+  package let rows: Int
+  package let columns: Int
 
   /// Zeros.
-  init(rows: Int, columns: Int) {
+  package init(rows: Int, columns: Int) {
     (self.rows, self.columns) = (rows, columns)
     buffer = FloatBuffer(count: rows * columns)
   }
 
-  convenience init(_ values: [Float], rows: Int, columns: Int) {
+  package convenience init(_ values: [Float], rows: Int, columns: Int) {
     self.init(rows: rows, columns: columns)
     _ = UnsafeMutableBufferPointer(start: buffer.base, count: rows * columns).update(fromContentsOf: values)
   }
 
-  var mutable: MutableMatrixView { MutableMatrixView(base: buffer.base, rows: rows, columns: columns) }
-  var view: MatrixView { mutable.view }
+  package var mutable: MutableMatrixView {
+    MutableMatrixView(base: buffer.base, rows: rows, columns: columns)
+  }
+  package var view: MatrixView { mutable.view }
 
-  subscript(row: Int, column: Int) -> Float {
+  package subscript(row: Int, column: Int) -> Float {
     get { buffer.base[row * columns + column] }
     set { buffer.base[row * columns + column] = newValue }
   }
 }
 
 /// Lower triangular matrices, by blocks.
-enum Triangular {
+package enum Triangular {
   private static let block = 64
 
   /// Replaces a symmetric matrix by L with A = L · Lᵀ; what is above the diagonal stays as it was.
   /// - Returns: false where it is not positive definite.
-  static func factorize(_ a: FloatMatrix, arena: Arena) -> Bool {
+  package static func factorize(_ a: FloatMatrix, arena: Arena) -> Bool {
     let n = a.rows
     for start in stride(from: 0, to: n, by: block) {
       let end = min(n, start + block)
@@ -150,7 +152,7 @@ enum Triangular {
   }
 
   /// L⁻¹ of the lower triangle.
-  static func inverse(of l: FloatMatrix, arena: Arena) -> FloatMatrix {
+  package static func inverse(of l: FloatMatrix, arena: Arena) -> FloatMatrix {
     let n = l.rows
     let inverse = FloatMatrix(rows: n, columns: n)
     for start in stride(from: 0, to: n, by: block) {

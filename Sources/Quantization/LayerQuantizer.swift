@@ -5,12 +5,16 @@ import Kernels
 ///
 /// Whatever can be chosen is chosen by the squared error of the layer's output on sampled inputs, computed with the very products that
 /// will run. On one thread.
-struct LayerQuantizer {
+package struct LayerQuantizer {
   let options: QuantizationOptions
-  let arena = Arena()
+  private let arena = Arena()
+
+  package init(options: QuantizationOptions) {
+    self.options = options
+  }
 
   /// A layer to be quantised.
-  struct Layer {
+  package struct Layer {
     let name: String
     /// [O, K], row-major.
     let weight: [Float]
@@ -22,6 +26,14 @@ struct LayerQuantizer {
     let samples: LayerSamples?
     /// Whether it is of a block: others are stored in 8 bits and computed in floats.
     let isInBlock: Bool
+
+    package init(
+      name: String, weight: [Float], bias: [Float]?, outputs: Int, inner: Int, samples: LayerSamples?,
+      isInBlock: Bool
+    ) {
+      (self.name, self.weight, self.bias, self.outputs, self.inner) = (name, weight, bias, outputs, inner)
+      (self.samples, self.isInBlock) = (samples, isInBlock)
+    }
   }
 
   /// Exponents that are tried: 0 moves nothing, 1 all of an input's spread into the weights.
@@ -30,7 +42,7 @@ struct LayerQuantizer {
   private static let shares: [Float] = [1, 0.85, 0.7, 0.55, 0.4, 0.3, 0.2, 0.1]
 
   /// - Throws: `PackingError` where memory is missing.
-  func quantize(_ layer: Layer) throws(PackingError) -> QuantizedLayer {
+  package func quantize(_ layer: Layer) throws(PackingError) -> QuantizedLayer {
     let weight = FloatMatrix(layer.weight, rows: layer.outputs, columns: layer.inner)
     defer { withExtendedLifetime(weight) {} }
     guard let samples = layer.samples, samples.count > 0 else {
@@ -283,7 +295,9 @@ struct LayerTrial {
             rowLevels: levels, storage: storage)
         }
       }
-      if let packed { Compute().linear(inputs.view, weight: packed, into: .store(errors.mutable), arena: arena) }
+      if let packed {
+        Compute().linear(inputs.view, weight: packed, into: .store(errors.mutable), arena: arena)
+      }
     } else {
       let floats = FloatMatrix(rows: weight.outputs, columns: weight.inner)
       defer { withExtendedLifetime(floats) {} }

@@ -2,7 +2,7 @@ import Checkpoints
 import Kernels
 
 /// Some of the rows that went into a layer, and the range of all.
-struct LayerSamples: Sendable {
+package struct LayerSamples: Sendable {
   /// K
   let inner: Int
   /// bfloat16, [R, K].
@@ -11,7 +11,7 @@ struct LayerSamples: Sendable {
   private(set) var least: [Float]
   private(set) var largest: [Float]
 
-  init(inner: Int) {
+  package init(inner: Int) {
     self.inner = inner
     least = [Float](repeating: 0, count: inner)
     largest = least
@@ -21,7 +21,7 @@ struct LayerSamples: Sendable {
   var count: Int { rows.count / max(1, inner) }
 
   /// Notes the range of a row.
-  mutating func see(_ row: UnsafeBufferPointer<Float>) {
+  package mutating func see(_ row: UnsafeBufferPointer<Float>) {
     for k in 0..<inner {
       least[k] = Swift.min(least[k], row[k])
       largest[k] = Swift.max(largest[k], row[k])
@@ -29,7 +29,7 @@ struct LayerSamples: Sendable {
   }
 
   /// Keeps a row.
-  mutating func keep(_ row: UnsafeBufferPointer<Float>) {
+  package mutating func keep(_ row: UnsafeBufferPointer<Float>) {
     rows += [UInt16](unsafeUninitializedCapacity: inner) { halves, count in
       _ = Elements.convertFloat32ToBFloat16(row, into: UnsafeMutableRawBufferPointer(halves))
       count = inner

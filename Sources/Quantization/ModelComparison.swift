@@ -67,7 +67,8 @@ public struct ModelComparison: Sendable, Encodable, Equatable {
     let (features, patches) = (pairs.map(\.feature), pairs.compactMap(\.patches))
     return ModelComparison(
       images: pairs.count, featureCosine: mean(features) ?? 1, leastFeatureCosine: features.min() ?? 1,
-      patchCosine: mean(patches), leastPatchCosine: patches.min(), logitCosine: mean(pairs.compactMap(\.logits)),
+      patchCosine: mean(patches), leastPatchCosine: patches.min(),
+      logitCosine: mean(pairs.compactMap(\.logits)),
       top1Agreement: mean(pairs.compactMap { $0.agrees.map { $0 ? 1 : 0 } }))
   }
 }

@@ -53,7 +53,8 @@ public struct Quantizer {
   ///   - transform: changes to the preprocessing, for the calibration.
   /// - Throws: what opening a model throws, and `QuantizationError`.
   public init(
-    _ checkpoint: Checkpoint, architecture: String? = nil, transform: TransformOverrides = TransformOverrides(),
+    _ checkpoint: Checkpoint, architecture: String? = nil,
+    transform: TransformOverrides = TransformOverrides(),
     options: QuantizationOptions, threads: Int = CPU.usableCores, cancellation: Cancellation = Cancellation()
   ) throws {
     if let scheme = checkpoint.quantization {
@@ -307,7 +308,8 @@ extension Quantizer {
   ///   - bytes: of the written weights.
   ///   - seconds: that it all took.
   public func report(
-    _ result: Result, calibrationImages: Int, bytes: Int, accuracy: QuantizationReport.Change<QuantizationReport.Accuracy>?,
+    _ result: Result, calibrationImages: Int, bytes: Int,
+    accuracy: QuantizationReport.Change<QuantizationReport.Accuracy>?,
     imagesPerSecond: QuantizationReport.Change<Double>?, seconds: Double
   ) -> QuantizationReport {
     let byName = Dictionary(uniqueKeysWithValues: result.layers.map { ($0.name, $0) })

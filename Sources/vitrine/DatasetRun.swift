@@ -14,7 +14,8 @@ struct DatasetRun {
 
   /// Runs every image.
   /// - Returns: what the run did, and how often the model was right; nil where the reader of the results has closed the pipe.
-  func run(_ model: VisionTransformer) throws -> (summary: InferencePipeline.Summary, evaluation: Evaluation)? {
+  func run(_ model: VisionTransformer) throws -> (summary: InferencePipeline.Summary, evaluation: Evaluation)?
+  {
     var evaluation = Evaluation(
       classNames: dataset.classNames, mapping: mapping, numClasses: model.configuration.numClasses)
     let run = StreamRun(model: model, options: options, terminal: terminal, cancellation: cancellation)

@@ -47,7 +47,8 @@ struct Quantize: ParsableCommand {
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Layers that stay floats, by timm's names, such as head, blocks.0 or blocks.*.mlp.fc2.", valueName: "NAME"
+      "Layers that stay floats, by timm's names, such as head, blocks.0 or blocks.*.mlp.fc2.",
+      valueName: "NAME"
     ))
   var keep: [String] = []
 
@@ -83,7 +84,9 @@ struct Quantize: ParsableCommand {
     help: "Do not move what is hard to round from the activations into the weights.")
   var leavesOutSmoothing = false
 
-  @Flag(name: .customLong("no-bias-correction"), help: "Do not take the layers' mean errors out through their biases.")
+  @Flag(
+    name: .customLong("no-bias-correction"),
+    help: "Do not take the layers' mean errors out through their biases.")
   var leavesOutBiasCorrection = false
 
   @Flag(
@@ -124,7 +127,9 @@ struct Quantize: ParsableCommand {
     }
     if let maxDrop {
       guard maxDrop >= 0, maxDrop <= 100 else { throw ValidationError("--max-drop must be from 0 to 100") }
-      guard evaluate != nil else { throw ValidationError("--max-drop needs labelled images: give --evaluate") }
+      guard evaluate != nil else {
+        throw ValidationError("--max-drop needs labelled images: give --evaluate")
+      }
     }
   }
 
@@ -172,7 +177,8 @@ struct Quantize: ParsableCommand {
     ) { terminal.show(bar: ProgressBar.text("reading images", share: $0)) }
     for failure in calibration.failures { terminal.logger.warning("\(failure.path): \(failure.reason)") }
     if calibration.images.count < images {
-      terminal.logger.warning("\(calibration.images.count) images to calibrate with; --images asks for \(images)")
+      terminal.logger.warning(
+        "\(calibration.images.count) images to calibrate with; --images asks for \(images)")
     }
     let labelled = try labelledImages(quantizer.model, threadCount, terminal, cancellation)
     func accuracy(_ model: VisionTransformer) throws -> QuantizationReport.Accuracy? {

@@ -27,7 +27,9 @@ public struct QuantizedTensors: TensorContainer {
     var isQuantized = false
     for (name, tensor) in stored.tensors where name.hasSuffix(".\(QuantizedNames.ending)") {
       let names = QuantizedNames(weight: name)
-      guard tensor.type == .int8 || tensor.type == .uint8, stored.tensors[names.scale] != nil else { continue }
+      guard tensor.type == .int8 || tensor.type == .uint8, stored.tensors[names.scale] != nil else {
+        continue
+      }
       isQuantized = true
       var shape = tensor.shape
       if tensor.type == .uint8 {
@@ -59,7 +61,8 @@ public struct QuantizedTensors: TensorContainer {
 
   public func elements(of tensor: TensorInfo) throws(CheckpointError) -> TensorElements {
     guard let weight = try quantized(tensor) else { return try stored.elements(of: storedTensor(tensor)) }
-    let buffer = try ByteBuffer(count: 4 * tensor.count, path: path(of: tensor)) { bytes throws(CheckpointError) in
+    let buffer = try ByteBuffer(count: 4 * tensor.count, path: path(of: tensor)) {
+      bytes throws(CheckpointError) in
       weight.dequantize(into: bytes.bindMemory(to: Float.self))
     }
     return TensorElements(buffer.bytes, owner: buffer)
@@ -81,13 +84,16 @@ public struct QuantizedTensors: TensorContainer {
     ] where !values.allSatisfy({ $0 > 0 && $0.isFinite && (1 / $0).isFinite }) {
       throw malformed(name, "values that are not above 0 and finite")
     }
-    guard scales.allSatisfy({ $0.isFinite }) else { throw .nonFinite(path: path(of: tensor), tensor: names.scale) }
+    guard scales.allSatisfy({ $0.isFinite }) else {
+      throw .nonFinite(path: path(of: tensor), tensor: names.scale)
+    }
     let storage: QuantizedWeight.Storage
     if let groupSize = groupSizes[tensor.name] {
       let groupScales = try bytes(names.groupScale, as: UInt8.self) ?? []
       guard groupScales.allSatisfy({ $0 <= QuantizationGroups.largestScale }) else {
         throw malformed(
-          names.groupScale, "a scale of more than \(QuantizationGroups.largestScale), which leaves the 8-bit numbers")
+          names.groupScale,
+          "a scale of more than \(QuantizationGroups.largestScale), which leaves the 8-bit numbers")
       }
       storage = .int4(
         nibbles: try bytes(tensor.name, as: UInt8.self) ?? [], groupScales: groupScales, groupSize: groupSize)
@@ -103,7 +109,8 @@ public struct QuantizedTensors: TensorContainer {
   private func storedTensor(_ tensor: TensorInfo) -> TensorInfo { stored.tensors[tensor.name] ?? tensor }
 
   private func malformed(_ name: String, _ reason: String) -> CheckpointError {
-    .malformedTensor(path: stored.tensors[name].map { stored.path(of: $0) } ?? "", tensor: name, reason: reason)
+    .malformedTensor(
+      path: stored.tensors[name].map { stored.path(of: $0) } ?? "", tensor: name, reason: reason)
   }
 
   private func bytes<T>(_ name: String, as type: T.Type) throws(CheckpointError) -> [T]? {
@@ -117,7 +124,8 @@ public struct QuantizedTensors: TensorContainer {
     return try stored.elements(of: tensor).withUnsafeBytes { bytes in
       (0..<tensor.count).map { index in
         switch tensor.type {
-        case .float16: Float(Float16(bitPattern: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)))
+        case .float16:
+          Float(Float16(bitPattern: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)))
         case .bfloat16:
           Float(
             bitPattern: UInt32(bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)) << 16)
@@ -145,7 +153,8 @@ public struct QuantizedTensors: TensorContainer {
     else {
       throw .malformedTensor(
         path: path, tensor: names.groupScale,
-        reason: "\(groups.type.rawValue) \(groups.shape) is no scale for groups of 32 or 64 of \(tensor.shape)")
+        reason:
+          "\(groups.type.rawValue) \(groups.shape) is no scale for groups of 32 or 64 of \(tensor.shape)")
     }
     return (inner.partialValue, size)
   }
@@ -156,7 +165,8 @@ public struct QuantizedTensors: TensorContainer {
     let path = stored.path(of: tensor)
     let (outputs, inner) = (shape.first ?? 0, shape.dropFirst().reduce(1, *))
     guard shape.count >= 2, outputs > 0, inner > 0 else {
-      throw .malformedTensor(path: path, tensor: tensor.name, reason: "shape \(shape) is not that of a layer's weight")
+      throw .malformedTensor(
+        path: path, tensor: tensor.name, reason: "shape \(shape) is not that of a layer's weight")
     }
     let floats: Set<ScalarType> = [.float32, .float16, .bfloat16]
     let expected: [(name: String, count: Int, types: Set<ScalarType>)] = [

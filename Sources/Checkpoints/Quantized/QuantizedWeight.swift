@@ -51,7 +51,8 @@ public struct QuantizedWeight: Sendable, Equatable {
     outputs: Int, inner: Int, numbers: [Int8], groupScales: [UInt8], groupSize: Int, scales: [Float],
     smoothing: [Float]? = nil, input: Input? = nil
   ) {
-    precondition(numbers.count == outputs * inner && scales.count == outputs, "numbers do not fit their shape")
+    precondition(
+      numbers.count == outputs * inner && scales.count == outputs, "numbers do not fit their shape")
     let rowBytes = (inner + 1) / 2
     var nibbles = [UInt8](repeating: 0x88, count: outputs * rowBytes)
     for output in 0..<outputs {

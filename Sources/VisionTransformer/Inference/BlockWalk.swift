@@ -352,7 +352,8 @@ struct BlockWalk: @unchecked Sendable {
         var floats = lane.arena.spacedMatrix(
           rows: x.rows, columns: configuration.gatedMLP ? 2 * width : width)
         lane.timed(.fc1) {
-          linear(x, branch.fc1, activation: configuration.gatedMLP ? nil : activation, into: .store(floats), lane)
+          linear(
+            x, branch.fc1, activation: configuration.gatedMLP ? nil : activation, into: .store(floats), lane)
         }
         if configuration.gatedMLP {
           let gated = floats[0..<floats.rows, 0..<width]
@@ -360,7 +361,9 @@ struct BlockWalk: @unchecked Sendable {
           floats = gated
         }
         if let norm = branch.innerNorm { compute.normalize(floats.view, norm, into: floats) }
-        hidden = lane.timed(.conversion) { compute.rows(floats.view, for: branch.fc2.weight, arena: lane.arena) }
+        hidden = lane.timed(.conversion) {
+          compute.rows(floats.view, for: branch.fc2.weight, arena: lane.arena)
+        }
       }
       lane.timed(.fc2) {
         linear(hidden, branch.fc2, into: .add(residual, layerScale: branch.layerScale?.base), lane)

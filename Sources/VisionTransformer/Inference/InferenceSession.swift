@@ -128,7 +128,8 @@ public final class InferenceSession {
     let tokens = timed(.patchEmbedding) { embed(batch) }
     observer?(.embeddings, tokens.view)
     let blocks = model.parameters.blocks.prefix(blocks)
-    let walk = BlockWalk(model, tokens: tokens, images: batch.count, arena: arena, clock: clock,
+    let walk = BlockWalk(
+      model, tokens: tokens, images: batch.count, arena: arena, clock: clock,
       layerInputs: layerInputs)
     // Somebody who looks at the tokens after a block wants them before the next has begun.
     let pauses = observer != nil

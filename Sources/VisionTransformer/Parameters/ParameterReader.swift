@@ -332,7 +332,8 @@ struct ParameterReader {
     let input = try weights.matrices("\(name).in_proj.weight", shape: [m + 3 * d, d], columns: d)[0]
     let fc1 = Parameters.Linear(weight: try pack(roundedPrecision, [input[0..<m, 0..<d]]), bias: mlpBias)
     let qkv = Parameters.Linear(
-      weight: try pack(roundedPrecision, [input[m..<m + 3 * d, 0..<d]]), bias: inputBias?[0..<1, m..<m + 3 * d])
+      weight: try pack(roundedPrecision, [input[m..<m + 3 * d, 0..<d]]),
+      bias: inputBias?[0..<1, m..<m + 3 * d])
     weights.letGo()
     let (attentionOutput, mlpOutput) = try parallelOutputs(name)
     let scale = try layerScale("\(name).ls")

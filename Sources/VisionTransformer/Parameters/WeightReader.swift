@@ -43,7 +43,8 @@ struct WeightReader {
         let weight = try tensors.container.quantized(part.tensor)
       else { return nil }
       let rows = part.share.map { share in
-        weight.outputs / share.total * share.first..<weight.outputs / share.total * (share.first + share.count)
+        weight.outputs / share.total * share.first..<weight.outputs / share.total
+          * (share.first + share.count)
       }
       weights.append(rows.map(weight.rows) ?? weight)
     }

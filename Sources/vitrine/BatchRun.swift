@@ -1,5 +1,6 @@
 import ArgumentParser
 import Images
+import Kernels
 import Pipeline
 import VisionTransformer
 
@@ -23,6 +24,30 @@ struct BatchRun {
     infer: @escaping @Sendable (InferenceSession, [Image]) -> [Value?],
     deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
   ) throws {
+    try run(walker, before: before) { stream, inputs, progress in
+      try stream.run(
+        inputs, looksAhead: options.areFiles, progress: progress, infer: infer, deliver: deliver)
+    }
+  }
+
+  /// The same with workers of the caller's making, which are given the images as they were decoded, too.
+  /// - Parameters: see `InferencePipeline.run`.
+  func run<Value: Sendable>(
+    _ walker: PathWalker, workerBytes: Double,
+    worker: @escaping @Sendable (Compute) -> InferencePipeline.Work<Value>,
+    deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
+  ) throws {
+    try run(walker, before: nil) { stream, inputs, progress in
+      try stream.run(
+        inputs, looksAhead: options.areFiles, progress: progress, workerBytes: workerBytes, worker: worker,
+        deliver: deliver)
+    }
+  }
+
+  private func run(
+    _ walker: PathWalker, before: ResumePoint?,
+    _ body: (StreamRun, SharedWalker, ProgressBar) throws -> InferencePipeline.Summary?
+  ) throws {
     let inputs = SharedWalker(walker)
     let options = self.options
     let counting: @Sendable () -> PathWalker = { options.walker(Cancellation()) }
@@ -31,9 +56,7 @@ struct BatchRun {
     let run = StreamRun(
       model: model, compute: options.compute, decoding: decoding, terminal: terminal,
       cancellation: cancellation)
-    let summary = try run.run(
-      inputs, looksAhead: options.areFiles, progress: progress, infer: infer, deliver: deliver)
-    guard let summary else { return }
+    guard let summary = try body(run, inputs, progress) else { return }
     if inputs.walker.skippedCount > 0 {
       let count = inputs.walker.skippedCount
       let files = count == 1 ? "1 file" : "\(count) files"

@@ -11,6 +11,8 @@ final class ShardPass {
     case all
     /// The heads alone: a linear probe.
     case head
+    /// None: the gradients of activations alone are wanted.
+    case none
   }
 
   let slots: ModelSlots
@@ -47,9 +49,19 @@ final class ShardPass {
     products = Products(precision: precision, arena: arena)
     self.weights = weights
     activation = configuration.activation.function
-    gradientBuffer = FloatBuffer(count: layout.bufferCount)
+    gradientBuffer = FloatBuffer(count: extent == .none ? 0 : layout.bufferCount)
     values = ParameterValues(base: gradientBuffer.base)
   }
+
+  /// Whether parameters get gradients.
+  var trainsParameters: Bool { extent != .none }
+
+  /// Sees the attention probabilities of a head, [queries, N], and their gradient, as the backward pass comes to them: blocks from the
+  /// last to the first.
+  typealias AttentionObserver = (
+    _ block: Int, _ sample: Int, _ head: Int, _ probabilities: MatrixView, _ gradient: MatrixView
+  ) -> Void
+  private(set) var attentionObserver: AttentionObserver?
 
   /// The gradients of the last training pass.
   var gradients: ParameterValues { ParameterValues(base: gradientBuffer.base) }
@@ -89,6 +101,31 @@ final class ShardPass {
       classifyBackward(head, dLogits, into: gradient)
       backward(walk, gradient)
       return totals
+    }
+  }
+
+  /// Forward and backward from logits of the caller's choice, without dropout; parameters get no gradients.
+  /// - Parameters:
+  ///   - shard: its targets and labels are not read.
+  ///   - choose: receives the logits [B, C], and fills in the gradient that the backward pass begins with, [B, C].
+  ///   - observer: sees what comes back to the attentions.
+  func explain(
+    _ shard: Shard, values: ParameterValues, choose: (MatrixView, MutableMatrixView) -> Void,
+    observer: @escaping AttentionObserver
+  ) {
+    precondition(extent == .none, "a pass that trains")
+    begin(shard, values, nil)
+    attentionObserver = observer
+    defer { attentionObserver = nil }
+    arena.scope {
+      let head = headActivations()
+      let (walk, tokens) = forward(shard, keepsActivations: true)
+      classify(tokens, saving: head)
+      let dLogits = arena.matrix(rows: batch, columns: configuration.numClasses)
+      choose(head.logits.view, dLogits)
+      let gradient = arena.matrix(rows: tokens.rows, columns: tokens.columns)
+      classifyBackward(head, dLogits, into: gradient)
+      backward(walk, gradient)
     }
   }
 
@@ -193,6 +230,7 @@ final class ShardPass {
       }
       gradient = dInput
     }
+    guard trainsParameters else { return }
     if let norm = slots.preNorm, let unnormed = walk.unnormed {
       normBackward(unnormed, norm, gradient.view, into: gradient, adding: false)
     }

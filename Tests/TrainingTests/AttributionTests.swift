@@ -1,0 +1,67 @@
+import Checkpoints
+import Foundation
+import Images
+import SystemPackage
+import TestSupport
+import Testing
+import Training
+import VisionTransformer
+
+/// Attributions against torch's autograd in double precision (`scripts/reference/attention_fixtures.py`).
+@Suite struct AttributionTests {
+  /// What the project promises, of the largest relevance.
+  static let limit: Float = 1e-4
+
+  static let names = [
+    "timm-token", "timm-deit-distilled", "timm-avg", "timm-avg-no-class-token", "timm-rectangular",
+    "timm-registers-gap", "timm-qk-norm", "timm-beit3", "timm-res-post", "timm-max", "hf-vit",
+    "hf-deit-teacher",
+  ]
+
+  private func open(_ name: String, describesOnly: Bool = true) throws -> (
+    VisionTransformer, [String: [Float]]
+  ) {
+    let path = Fixtures.folder.appending("attention").appending("\(name).safetensors")
+    let shape = try #require(SafetensorsFile(path).tensors["input"]?.shape)
+    let size = ImageSize(height: shape[1], width: shape[2])
+    let model = try VisionTransformer(
+      Fixtures.checkpoint(name),
+      options: .init(transform: TransformOverrides(size: size), describesOnly: describesOnly))
+    return (model, try Fixtures.tensors(path))
+  }
+
+  @Test(arguments: names) func agreeWithAutograd(_ name: String) throws {
+    let (model, expected) = try open(name)
+    let weights = AttentionQuery.standard(model.configuration).weights(
+      numPrefixTokens: model.configuration.numPrefixTokens, grid: model.grid)
+    let session = AttributionSession(try AttributionModel(model, threads: 1))
+    let input = try #require(expected["input"])
+    for label in [0, 4] {
+      let result = session.attribute(input, query: weights) { _ in label }
+      let reference = try #require(expected["attribution.\(label)"])
+      let scale = reference.reduce(0) { max($0, abs($1)) }
+      let deviation = Deviation(result.relevance, from: reference)
+      #expect(result.label == label)
+      #expect(deviation.largest <= Self.limit * scale, "\(name), class \(label): \(deviation)")
+      #expect(Deviation(result.logits, from: try #require(expected["logits"])).largest <= 1e-4)
+    }
+    let other = session.attribute(input.map { -$0 }, query: weights) { $0.firstIndex(of: $0.max() ?? 0) ?? 0 }
+    #expect(other.logits[other.label] == other.logits.max())
+  }
+
+  @Test(arguments: [
+    ("timm-parallel-scaling", "blocks with attention and MLP side by side"),
+    ("timm-diff", "differential attention"), ("timm-map-registers", "the pool \"map\""),
+  ]) func refuses(_ name: String, _ part: String) throws {
+    let (model, _) = try open(name)
+    let error = #expect(throws: ModelError.self) { try AttributionModel(model, threads: 1) }
+    #expect("\(try #require(error))".contains(part))
+  }
+
+  @Test func refusesWhatHasNoClasses() throws {
+    let (model, _) = try open("timm-dinov2-registers")
+    #expect(throws: ModelError.noHead(path: model.path)) { try AttributionModel(model, threads: 1) }
+    let (token, _) = try open("timm-token")
+    #expect(throws: ModelError.self) { try AttributionModel(token, precision: .int8, threads: 1) }
+  }
+}

@@ -12,6 +12,7 @@ let package = Package(
     .library(name: "VisionTransformer", targets: ["VisionTransformer"]),
     .library(name: "Pipeline", targets: ["Pipeline"]),
     .library(name: "Training", targets: ["Training"]),
+    .library(name: "Figures", targets: ["Figures"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -22,7 +23,9 @@ let package = Package(
   targets: [
     // C: inner loops, and libraries that speak C.
     .target(name: "CKernels"),
-    .target(name: "CCodecs", dependencies: ["CJPEG", "CPNG"]),
+    .target(name: "CCodecs", dependencies: ["CJPEG", "CPNG", "CZlib"]),
+    .systemLibrary(
+      name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"]), .brew(["cairo"])]),
     .systemLibrary(
       name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
     .systemLibrary(
@@ -61,10 +64,16 @@ let package = Package(
         "Checkpoints", "Images", "Kernels", "Pipeline", "VisionTransformer",
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
+    .target(
+      name: "Figures",
+      dependencies: [
+        "CCairo", "Checkpoints", "Images", .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      resources: [.embedInCode("Resources/color-maps.txt")]),
     .executableTarget(
       name: "vitrine",
       dependencies: [
-        "Checkpoints", "Images", "Kernels", "Pipeline", "Training", "VisionTransformer",
+        "Checkpoints", "Figures", "Images", "Kernels", "Pipeline", "Training", "VisionTransformer",
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -83,6 +92,7 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: ["Checkpoints", "Kernels", "Training", "VisionTransformer", "TestSupport"]),
+    .testTarget(name: "FiguresTests", dependencies: ["Figures", "Images", "TestSupport"]),
     .testTarget(name: "vitrineTests", dependencies: ["vitrine", "Kernels", "TestSupport"]),
   ]
 )

@@ -18,13 +18,14 @@ struct BatchRun {
   ///   - before: what an earlier run, continued by this one, has done.
   ///   - infer: see `InferencePipeline.run`.
   ///   - deliver: receives each result in order.
+  ///   - finish: makes something of all results together, before the exit status tells of those that failed.
   /// - Throws: `ExitCode` for any status but 0, and what `deliver` throws but a closed pipe.
   func run<Value: Sendable>(
     _ walker: PathWalker, before: ResumePoint? = nil,
     infer: @escaping @Sendable (InferenceSession, [Image]) -> [Value?],
-    deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
+    deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void, finally finish: () throws -> Void = {}
   ) throws {
-    try run(walker, before: before) { stream, inputs, progress in
+    try run(walker, before: before, finally: finish) { stream, inputs, progress in
       try stream.run(
         inputs, looksAhead: options.areFiles, progress: progress, infer: infer, deliver: deliver)
     }
@@ -37,7 +38,7 @@ struct BatchRun {
     worker: @escaping @Sendable (Compute) -> InferencePipeline.Work<Value>,
     deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
   ) throws {
-    try run(walker, before: nil) { stream, inputs, progress in
+    try run(walker, before: nil, finally: {}) { stream, inputs, progress in
       try stream.run(
         inputs, looksAhead: options.areFiles, progress: progress, workerBytes: workerBytes, worker: worker,
         deliver: deliver)
@@ -45,7 +46,7 @@ struct BatchRun {
   }
 
   private func run(
-    _ walker: PathWalker, before: ResumePoint?,
+    _ walker: PathWalker, before: ResumePoint?, finally finish: () throws -> Void,
     _ body: (StreamRun, SharedWalker, ProgressBar) throws -> InferencePipeline.Summary?
   ) throws {
     let inputs = SharedWalker(walker)
@@ -57,6 +58,7 @@ struct BatchRun {
       model: model, compute: options.compute, decoding: decoding, terminal: terminal,
       cancellation: cancellation)
     guard let summary = try body(run, inputs, progress) else { return }
+    try finish()
     if inputs.walker.skippedCount > 0 {
       let count = inputs.walker.skippedCount
       let files = count == 1 ? "1 file" : "\(count) files"

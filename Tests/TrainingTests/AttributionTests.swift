@@ -14,7 +14,8 @@ import VisionTransformer
 
   static let names = [
     "timm-token", "timm-deit-distilled", "timm-avg", "timm-avg-no-class-token", "timm-rectangular",
-    "timm-registers-gap", "timm-qk-norm", "timm-beit3", "timm-res-post", "timm-max", "hf-vit",
+    "timm-registers-gap", "timm-qk-norm", "timm-beit3", "timm-res-post", "timm-max", "timm-dinov2-registers",
+    "hf-vit",
     "hf-deit-teacher",
   ]
 
@@ -59,7 +60,7 @@ import VisionTransformer
   }
 
   @Test func refusesWhatHasNoClasses() throws {
-    let (model, _) = try open("timm-dinov2-registers")
+    let model = try VisionTransformer(Fixtures.checkpoint("timm-dinov2"), options: .init(describesOnly: true))
     #expect(throws: ModelError.noHead(path: model.path)) { try AttributionModel(model, threads: 1) }
     let (token, _) = try open("timm-token")
     #expect(throws: ModelError.self) { try AttributionModel(token, precision: .int8, threads: 1) }

@@ -185,7 +185,7 @@ struct AttentionFixture {
   @Test func mass() {
     let map: [Float] = [0.1, 0.4, 0.05, 0.25, 0.2]
     #expect(AttentionMass.top(1, of: map) == map)
-    #expect(AttentionMass.top(0.6, of: map) == [0, 0.4, 0, 0.25, 0.2])
+    #expect(AttentionMass.top(0.6, of: map) == [0, 0.4, 0, 0.25, 0])
     #expect(AttentionMass.top(0.3, of: map) == [0, 0.4, 0, 0, 0])
     #expect(AttentionMass.top(0.5, of: [0, 0]) == [0, 0])
     #expect(AttentionMass.top(1e-9, of: [1, 3, 2]) == [0, 3, 0])

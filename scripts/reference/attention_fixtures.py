@@ -35,7 +35,7 @@ CASES = {
     "timm-beit3": ("expected", True),
     "timm-res-post": ("expected", True),
     "timm-max": ("expected", True),
-    "timm-dinov2-registers": ("expected-42x70", False),
+    "timm-dinov2-registers": ("expected-42x70", True),
     "timm-parallel-scaling": ("expected", False),
     "timm-parallel-things": ("expected", False),
     "timm-diff": ("expected", False),

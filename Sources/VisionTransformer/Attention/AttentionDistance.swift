@@ -22,6 +22,15 @@ public struct AttentionDistance: Sendable {
     }
   }
 
+  /// The mean distance of attention to all patches alike.
+  public var uniform: Double {
+    let numTokens = numPrefixTokens + grid.height * grid.width
+    let same = [Float](repeating: 1, count: numTokens * numTokens)
+    return same.withUnsafeBufferPointer { same in
+      same.baseAddress.map { mean(MatrixView(base: $0, rows: numTokens, columns: numTokens)) } ?? 0
+    }
+  }
+
   /// The mean distance of one head.
   /// - Parameter probabilities: [N, N]
   public func mean(_ probabilities: MatrixView) -> Double {

@@ -1,0 +1,150 @@
+import Figures
+import Images
+import VisionTransformer
+
+/// Draws the maps of an image.
+struct AttentionDrawing: Sendable {
+  let model: VisionTransformer
+  let method: AttentionMethod
+  let style: AttentionStyle
+  let query: AttentionQuery
+  let upsampling: Upsampling
+  /// The share of the mass that is kept; nil for all of it.
+  let threshold: Double?
+
+  /// A picture, and what its file's name says beside that of the image.
+  struct Picture: Sendable {
+    let suffix: String
+    let png: [UInt8]
+  }
+
+  /// - Parameter photo: the image as it was decoded, upright.
+  func pictures(_ result: AttentionMaps, photo: Image) throws -> [Picture] {
+    if style == .grid {
+      return [
+        Picture(suffix: "\(method.rawValue)\(querySuffix)-grid", png: try grid(result.maps).encodedPNG())
+      ]
+    }
+    return try result.maps.map { map in
+      let values = valueMap(map)
+      let image = style == .overlay ? try overlay(values, on: photo) : try heatMap(values, result, map)
+      let kind = style == .heatmap ? "-heatmap" : ""
+      return Picture(
+        suffix: "\(method.rawValue)\(suffix(of: map))\(querySuffix)\(kind)", png: try image.encodedPNG())
+    }
+  }
+
+  private func suffix(of map: PatchMap) -> String {
+    guard let layer = map.layer else { return "" }
+    return "-layer\(layer)" + (map.head.map { "-head\($0)" } ?? "-mean")
+  }
+
+  private var querySuffix: String {
+    guard case .patch(let row, let column) = query else { return "" }
+    return "-patch\(row),\(column)"
+  }
+
+  private func valueMap(_ map: PatchMap) -> ValueMap {
+    let values = threshold.map { AttentionMass.top($0, of: map.values) } ?? map.values
+    return ValueMap(rows: model.grid.height, columns: model.grid.width, values: values)
+  }
+
+  /// Differential attention may be negative: the colours diverge from 0.
+  private func scale(_ maps: [ValueMap]) -> ColorScale {
+    model.configuration.differentialAttention
+      ? ColorScale(.coolwarm, fitting: maps, isSymmetric: true) : ColorScale(.viridis, fitting: maps)
+  }
+
+  // MARK: Styles
+
+  private func overlay(_ values: ValueMap, on photo: Image) throws -> Image {
+    let heatMap = HeatMap(values, scale: scale([values]), upsampling: upsampling)
+    let region = region(of: ImageSize(height: model.grid.height, width: model.grid.width), on: photo)
+    let image = try Overlay(heatMap, over: photo, region: region).image()
+    guard case .patch(let row, let column) = query else { return image }
+    return try marked(image, patch: row, column, region)
+  }
+
+  /// Where so many patches from the top left corner on lie on the photo.
+  private func region(of patches: ImageSize, on photo: Image) -> ImageRegion {
+    let patch = model.configuration.patchSize
+    let part = model.transform.seenPart(
+      ImageSize(height: patches.height * patch.height, width: patches.width * patch.width), of: photo.size)
+    return ImageRegion(
+      x: part.columns.lowerBound, y: part.rows.lowerBound,
+      width: part.columns.upperBound - part.columns.lowerBound,
+      height: part.rows.upperBound - part.rows.lowerBound)
+  }
+
+  /// The image with a frame around the patch that queries.
+  private func marked(_ image: Image, patch row: Int, _ column: Int, _ region: ImageRegion) throws -> Image {
+    var theme = Theme.standard
+    theme.scale = 1
+    let canvas = try Canvas(width: Double(image.width), height: Double(image.height), theme: theme)
+    canvas.draw(image, at: Point(0, 0))
+    let (height, width) = (region.height / Double(model.grid.height), region.width / Double(model.grid.width))
+    let frame = Rectangle(
+      x: region.x + Double(column) * width, y: region.y + Double(row) * height, width: width, height: height)
+    let line = max(1, min(image.size.height, image.size.width) / 300)
+    canvas.frame(frame, .black, width: Double(3 * line))
+    canvas.frame(frame, .white, width: Double(line))
+    return try canvas.finish()
+  }
+
+  /// One map with its numbers.
+  private func heatMap(_ values: ValueMap, _ result: AttentionMaps, _ map: PatchMap) throws -> Image {
+    let scale = scale([values])
+    let patch = model.configuration.patchSize
+    let side = Double(Self.heatMapSide) / Double(max(model.transform.size.height, model.transform.size.width))
+    let size = ImageSize(
+      height: max(1, Int((side * Double(model.grid.height * patch.height)).rounded())),
+      width: max(1, Int((side * Double(model.grid.width * patch.width)).rounded())))
+    var figure = PanelGrid(
+      [.init(try HeatMap(values, scale: scale, upsampling: upsampling).image(size))], columns: 1)
+    figure.title = title(result, map)
+    figure.colorBar = ColorBar(scale)
+    return try figure.draw()
+  }
+
+  /// Pixels of a heat map's longer side.
+  private static let heatMapSide = 560
+
+  private func title(_ result: AttentionMaps, _ map: PatchMap) -> String {
+    switch method {
+    case .raw: "layer \(map.layer ?? 0), " + (map.head.map { "head \($0)" } ?? "mean of the heads")
+    case .rollout: "rollout"
+    case .attribution:
+      "attribution: " + (result.prediction.map { $0.label ?? "class \($0.index)" } ?? "")
+    }
+  }
+
+  /// All maps, layers as rows and heads as columns, each in its own scale.
+  private func grid(_ maps: [PatchMap]) throws -> Image {
+    let columns = max(1, maps.prefix { $0.layer == maps.first?.layer }.count)
+    let side = max(1, Self.panelSide / max(model.grid.height, model.grid.width))
+    var panels: [PanelGrid.Panel?] = []
+    for map in maps {
+      let values = valueMap(map)
+      let heatMap = HeatMap(values, scale: scale([values]), upsampling: upsampling)
+      panels.append(.init(try heatMap.image(patchSide: side)))
+    }
+    var figure = PanelGrid(panels, columns: columns)
+    figure.title = "Attention of \(whose), each map from its lowest to its highest value"
+    figure.rowLabels = stride(from: 0, to: maps.count, by: columns).map { "\(maps[$0].layer ?? 0)" }
+    figure.rowTitle = "layer"
+    figure.columnLabels = maps.prefix(columns).map { $0.head.map(String.init) ?? "mean" }
+    figure.columnTitle = "head"
+    return try figure.draw()
+  }
+
+  /// Pixels of a panel's longer side, about.
+  private static let panelSide = 112
+
+  private var whose: String {
+    switch query {
+    case .classToken: "the class token"
+    case .patch(let row, let column): "patch \(row),\(column)"
+    case .meanOfPatches: "the patches (mean)"
+    }
+  }
+}

@@ -160,7 +160,8 @@ struct Attention: ParsableCommand {
             let result = try mapper.maps(of: image)
             return AttentionFiles.Contents(
               pictures: try drawing.pictures(result, photo: photo), prediction: result.prediction,
-              array: keepsMaps ? .init(result.maps, grid: model.grid) : nil)
+              array: keepsMaps
+                ? .init(result.maps, grid: model.grid, suffix: drawing.arraySuffix(result.maps)) : nil)
           }
         }
       }

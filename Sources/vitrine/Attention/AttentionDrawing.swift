@@ -18,6 +18,12 @@ struct AttentionDrawing: Sendable {
     let png: [UInt8]
   }
 
+  /// What the name of a file with the maps as numbers says.
+  func arraySuffix(_ maps: [PatchMap]) -> String {
+    let layers = Set(maps.compactMap(\.layer))
+    return method.rawValue + (layers.count == 1 ? "-layer\(layers.first ?? 0)" : "") + querySuffix
+  }
+
   /// - Parameter photo: the image as it was decoded, upright.
   func pictures(_ result: AttentionMaps, photo: Image) throws -> [Picture] {
     if style == .grid {
@@ -49,10 +55,23 @@ struct AttentionDrawing: Sendable {
     return ValueMap(rows: model.grid.height, columns: model.grid.width, values: values)
   }
 
-  /// Differential attention may be negative: the colours diverge from 0.
+  /// Some patches of large models draw much attention whatever they show (arXiv:2309.16588); the highest values share a colour, so
+  /// that the others can be told apart. Differential attention may be negative: its colours diverge from 0.
   private func scale(_ maps: [ValueMap]) -> ColorScale {
     model.configuration.differentialAttention
-      ? ColorScale(.coolwarm, fitting: maps, isSymmetric: true) : ColorScale(.viridis, fitting: maps)
+      ? ColorScale(.coolwarm, fitting: maps, isSymmetric: true)
+      : ColorScale(.viridis, fitting: maps.map(Self.clipped))
+  }
+
+  /// The share of a map's values that have the highest colour.
+  private static let topShare = 0.01
+
+  private static func clipped(_ map: ValueMap) -> ValueMap {
+    let sorted = map.values.sorted()
+    let top = sorted[sorted.count - 1 - Int(Double(sorted.count) * topShare)]
+    // With a threshold most values are 0.
+    guard top > 0 else { return map }
+    return ValueMap(rows: map.rows, columns: map.columns, values: map.values.map { min($0, top) })
   }
 
   // MARK: Styles
@@ -60,7 +79,11 @@ struct AttentionDrawing: Sendable {
   private func overlay(_ values: ValueMap, on photo: Image) throws -> Image {
     let heatMap = HeatMap(values, scale: scale([values]), upsampling: upsampling)
     let region = region(of: ImageSize(height: model.grid.height, width: model.grid.width), on: photo)
-    let image = try Overlay(heatMap, over: photo, region: region).image()
+    var overlay = Overlay(heatMap, over: photo, region: region)
+    (overlay.opacity, overlay.greying) = (0.8, 0.75)
+    // Where little is attended to, the photo is to be seen; below 0 is as much as above.
+    overlay.lowOpacity = model.configuration.differentialAttention ? 0.5 : 0.04
+    let image = try overlay.image()
     guard case .patch(let row, let column) = query else { return image }
     return try marked(image, patch: row, column, region)
   }
@@ -85,8 +108,8 @@ struct AttentionDrawing: Sendable {
     let (height, width) = (region.height / Double(model.grid.height), region.width / Double(model.grid.width))
     let frame = Rectangle(
       x: region.x + Double(column) * width, y: region.y + Double(row) * height, width: width, height: height)
-    let line = max(1, min(image.size.height, image.size.width) / 300)
-    canvas.frame(frame, .black, width: Double(3 * line))
+    let line = max(1, min(image.size.height, image.size.width) / 360)
+    canvas.frame(frame, .black, width: Double(2 * line))
     canvas.frame(frame, .white, width: Double(line))
     return try canvas.finish()
   }
@@ -129,7 +152,7 @@ struct AttentionDrawing: Sendable {
       panels.append(.init(try heatMap.image(patchSide: side)))
     }
     var figure = PanelGrid(panels, columns: columns)
-    figure.title = "Attention of \(whose), each map from its lowest to its highest value"
+    figure.title = "Attention of \(whose)"
     figure.rowLabels = stride(from: 0, to: maps.count, by: columns).map { "\(maps[$0].layer ?? 0)" }
     figure.rowTitle = "layer"
     figure.columnLabels = maps.prefix(columns).map { $0.head.map(String.init) ?? "mean" }

@@ -21,10 +21,12 @@ final class AttentionFiles {
 
   /// The maps of an image as numbers.
   struct Array: Sendable {
+    let suffix: String
     let shape: [Int]
     let values: [Float]
 
-    init(_ maps: [PatchMap], grid: ImageSize) {
+    init(_ maps: [PatchMap], grid: ImageSize, suffix: String) {
+      self.suffix = suffix
       let layers = Set(maps.map(\.layer)).count
       let isRaw = maps.first?.layer != nil
       shape = (isRaw ? [layers, maps.count / max(1, layers)] : []) + [grid.height, grid.width]
@@ -51,7 +53,7 @@ final class AttentionFiles {
       try StandardStreams.print("\(path)\(said ?? "")")
     }
     if let array = contents.array {
-      let path = stem.withEnding("-\(method.rawValue).npy")
+      let path = stem.withEnding("-\(array.suffix).npy")
       try NumpyFile.write(array.values, shape: array.shape, to: path)
       try StandardStreams.print("\(path)")
     }

@@ -81,11 +81,12 @@ struct Distances: ParsableCommand {
       let heads = means[layer * numHeads..<(layer + 1) * numHeads]
       return Point(Double(layer), Double(heads.reduce(0, +)) / Double(numHeads))
     }
-    let ends = [Point(-0.5, uniform), Point(Double(layers) - 0.5, uniform)]
+    // As many points as make a line without dots.
+    let alike = (0...32).map { Point(-0.5 + Double(layers) * Double($0) / 32, uniform) }
     var chart = LineChart(
       title: "Mean attention distance, \(images) \(images == 1 ? "image" : "images")",
       series: [
-        .init("attention to all patches alike", ends, color: theme.muted, style: .dashed),
+        .init("attention to all patches alike", alike, color: theme.muted, style: .dashed),
         .init("mean of the heads", averages, color: theme.series(1), opacity: 0.9),
         .init("a head", heads, color: theme.series(0), style: .dots, opacity: 0.75),
       ])

@@ -93,7 +93,9 @@ let package = Package(
       name: "TrainingTests",
       dependencies: ["Checkpoints", "Kernels", "Training", "VisionTransformer", "TestSupport"]),
     .testTarget(name: "FiguresTests", dependencies: ["Figures", "Images", "TestSupport"]),
-    .testTarget(name: "vitrineTests", dependencies: ["vitrine", "Kernels", "TestSupport"]),
+    .testTarget(
+      name: "vitrineTests",
+      dependencies: ["vitrine", "Images", "Kernels", "VisionTransformer", "TestSupport"]),
   ]
 )
 

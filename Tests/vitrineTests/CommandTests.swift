@@ -6,7 +6,8 @@ import Testing
 @Suite struct CommandTests {
   /// The help texts, whole: `scripts/help` writes these files anew after a wanted change.
   @Test(arguments: [
-    "", "classify", "embed", "evaluate", "preprocess", "inspect", "convert", "train", "bench",
+    "", "classify", "embed", "evaluate", "preprocess", "attention", "distances", "inspect", "convert",
+    "train", "bench",
   ])
   func help(
     _ command: String

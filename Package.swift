@@ -92,7 +92,7 @@ let package = Package(
     .testTarget(
       name: "TrainingTests",
       dependencies: ["Checkpoints", "Kernels", "Training", "VisionTransformer", "TestSupport"]),
-    .testTarget(name: "FiguresTests", dependencies: ["Figures", "Images", "TestSupport"]),
+    .testTarget(name: "FiguresTests", dependencies: ["Checkpoints", "Figures", "Images", "TestSupport"]),
     .testTarget(
       name: "vitrineTests",
       dependencies: ["vitrine", "Images", "Kernels", "VisionTransformer", "TestSupport"]),

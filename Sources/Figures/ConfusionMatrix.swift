@@ -17,6 +17,9 @@ public struct ConfusionMatrix: Figure {
     (self.rowLabels, self.columnLabels, self.counts) = (rowLabels, columnLabels, counts)
   }
 
+  /// Of more the picture would be too large.
+  public static let maxClasses = 4000
+
   /// Labels beyond this width are cut, in points.
   private static let maxLabelWidth = 150.0
   private static let labelGap = 5.0

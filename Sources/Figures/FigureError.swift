@@ -1,5 +1,3 @@
-import SystemPackage
-
 /// Why a picture could not be drawn.
 public enum FigureError: Error, Equatable, Sendable {
   /// More pixels than a picture may have.
@@ -8,8 +6,6 @@ public enum FigureError: Error, Equatable, Sendable {
   case drawing(reason: String)
   /// There is nothing to show; `what` says what is missing.
   case empty(what: String)
-  /// A picture is written in another format than its name says.
-  case notPNG(path: FilePath)
 }
 
 extension FigureError: CustomStringConvertible {
@@ -22,7 +18,6 @@ extension FigureError: CustomStringConvertible {
       """
     case .drawing(let reason): "the picture could not be drawn: \(reason)"
     case .empty(let what): "there is nothing to draw: \(what)"
-    case .notPNG(let path): "\(path): pictures are written as PNG: name the file .png"
     }
   }
 }

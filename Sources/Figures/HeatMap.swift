@@ -71,3 +71,20 @@ public struct HeatMap: Sendable {
     return result
   }
 }
+
+extension Image {
+  /// Each pixel as a square of `side` pixels.
+  public func magnified(by side: Int) -> Image {
+    guard side > 1 else { return self }
+    var result: [UInt8] = []
+    result.reserveCapacity(pixels.count * side * side)
+    for y in 0..<height {
+      var row: [UInt8] = []
+      for first in stride(from: 3 * y * width, to: 3 * (y + 1) * width, by: 3) {
+        for _ in 0..<side { row += pixels[first..<first + 3] }
+      }
+      for _ in 0..<side { result += row }
+    }
+    return Image(width: width * side, height: height * side, pixels: result)
+  }
+}

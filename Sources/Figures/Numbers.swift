@@ -26,7 +26,7 @@ struct Ticks {
   init(_ range: ClosedRange<Double>, limit: Int, isWhole: Bool = false, format: NumberFormat = .plain) {
     self.format = format
     let span = range.upperBound - range.lowerBound
-    guard span > 0, span.isFinite else {
+    guard span.isFinite, span > 1e-300, abs(range.lowerBound) < 1e300 else {
       (values, step) = (range.lowerBound.isFinite ? [range.lowerBound] : [], 1)
       return
     }

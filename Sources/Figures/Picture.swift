@@ -24,9 +24,23 @@ extension Image {
   /// Writes the image as PNG, whole or not at all.
   /// - Throws: `CheckpointError.unwritable` or `ImageError.outOfMemory`.
   public func writePNG(to path: FilePath) throws {
-    let bytes = try encodedPNG()
-    let file = try AtomicFile(path)
-    try file.write(bytes)
+    try PictureFile(path).write(self)
+  }
+}
+
+/// A place for a picture that will be drawn when the work is done, taken before it begins: a folder that cannot be written is known at once.
+public final class PictureFile {
+  private let file: AtomicFile
+
+  /// - Throws: `CheckpointError.unwritable`.
+  public init(_ path: FilePath) throws {
+    file = try AtomicFile(path)
+  }
+
+  /// Writes the picture as PNG and gives it its name. To be called once.
+  /// - Throws: `CheckpointError.unwritable` or `ImageError.outOfMemory`.
+  public func write(_ image: Image) throws {
+    try file.write(try image.encodedPNG())
     try file.commit()
   }
 }

@@ -23,6 +23,10 @@ public enum ModelError: Error, Equatable {
   case noHead(path: FilePath)
   /// The model has no class token to read.
   case noClassToken(path: FilePath)
+  /// The model has no position embeddings to look at.
+  case noPositions(path: FilePath)
+  /// The patch embedding reads the maps of a convolutional network, not pixels.
+  case noPixelFilters(path: FilePath)
   /// No block has that index.
   case noSuchLayer(Int, depth: Int)
   /// No head has that index.
@@ -61,6 +65,10 @@ extension ModelError: CustomStringConvertible {
       "\(path): the model has no classification head; use \"vitrine embed\" for its features"
     case .noClassToken(let path):
       "\(path): the model has no class token; use --tokens mean, patches or all"
+    case .noPositions(let path):
+      "\(path): the model has no position embeddings"
+    case .noPixelFilters(let path):
+      "\(path): the patch embedding reads the maps of a convolutional network, not pixels: its filters are no pictures"
     case .noSuchLayer(let layer, let depth):
       "layer \(layer): the model has layers 0 to \(depth - 1) (or -\(depth) to -1, counted from the end)"
     case .noSuchHead(let head, let numHeads):

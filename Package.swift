@@ -67,9 +67,9 @@ let package = Package(
     .target(
       name: "Figures",
       dependencies: [
-        "CCairo", "Checkpoints", "Images", .product(name: "SystemPackage", package: "swift-system"),
+        "CCairo", "CZlib", "Checkpoints", "Images", .product(name: "SystemPackage", package: "swift-system"),
       ],
-      resources: [.embedInCode("Resources/color-maps.txt")]),
+      resources: [.embedInCode("Resources/color-maps.txt"), .embedInCode("Resources/explorer.html")]),
     .executableTarget(
       name: "vitrine",
       dependencies: [

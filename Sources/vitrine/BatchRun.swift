@@ -36,9 +36,9 @@ struct BatchRun {
   func run<Value: Sendable>(
     _ walker: PathWalker, workerBytes: Double,
     worker: @escaping @Sendable (Compute) -> InferencePipeline.Work<Value>,
-    deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
+    deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void, finally finish: () throws -> Void = {}
   ) throws {
-    try run(walker, before: nil, finally: {}) { stream, inputs, progress in
+    try run(walker, before: nil, finally: finish) { stream, inputs, progress in
       try stream.run(
         inputs, looksAhead: options.areFiles, progress: progress, workerBytes: workerBytes, worker: worker,
         deliver: deliver)

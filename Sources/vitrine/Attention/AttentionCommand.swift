@@ -23,7 +23,14 @@ struct Attention: ParsableCommand {
   @Option(
     name: .long,
     help: ArgumentHelp("The folder for the pictures; made where it is missing.", valueName: "DIR"))
-  var output: FileArgument
+  var output: FileArgument?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Instead of pictures, write one page to explore in a browser: all layers, heads and patches of up to 100 images, rollouts and attributions.",
+      valueName: "FILE"))
+  var html: FileArgument?
 
   @Option(
     name: .long,
@@ -106,6 +113,15 @@ struct Attention: ParsableCommand {
   var npy = false
 
   func validate() throws {
+    guard (output == nil) != (html == nil) else {
+      throw ValidationError("give --output DIR for pictures, or --html FILE for a page")
+    }
+    let chooses =
+      method != nil || layer != nil || head != nil || query != nil || label != nil || threshold != nil || npy
+    guard html == nil || !chooses else {
+      throw ValidationError(
+        "a page has every method, layer, head and patch: leave out the options that choose among them")
+    }
     guard discard >= 0 && discard < 1 else { throw ValidationError("--discard must be from 0 to below 1") }
     if let threshold, !(threshold > 0 && threshold <= 1) {
       throw ValidationError("--threshold must be above 0, and at most 1")
@@ -130,6 +146,8 @@ struct Attention: ParsableCommand {
   }
 
   func run() throws {
+    if let html { return try explore(html.path) }
+    guard let output else { return }
     let terminal = Terminal(quiet: options.quiet, printsResults: true)
     let cancellation = Signals.install()
     let method = chosenMethod
@@ -170,6 +188,36 @@ struct Attention: ParsableCommand {
         try files.write(success.value, for: item.path, method: method)
       }
     }
+  }
+
+  /// Writes the page.
+  private func explore(_ path: FilePath) throws {
+    let terminal = Terminal(quiet: options.quiet, printsResults: true)
+    let cancellation = Signals.install()
+    let model = try self.model.load(
+      labels: labels.map { .file($0.path) } ?? .checkpoint, run: options.compute, terminal: terminal)
+    guard !model.configuration.differentialAttention else {
+      throw ModelError.notDefined(
+        what: "the page", reason: "differential attention has weights below 0; use --method raw")
+    }
+    try self.model.checkOutputs([path], model, inputs: options.paths)
+    var attribution: AttributionModel?
+    do {
+      // Gradients need floats.
+      attribution = try AttributionModel(
+        model, architecture: self.model.architecture.architecture,
+        precision: options.compute.precision == .int8 ? .fp32 : options.compute.precision,
+        threads: options.compute.threadCount)
+    } catch ModelError.noHead {
+      terminal.logger.info("the model has no classification head: the page has no classes and attributions")
+    } catch ModelError.notDefined(_, let reason) {
+      terminal.logger.info("the page has no attributions: \(reason)")
+    }
+    let batch = BatchRun(
+      model: model, options: options, decoding: decoding, terminal: terminal, cancellation: cancellation)
+    let isSingle = options.paths.count == 1 && options.areFiles && PathWalker.isFile(options.paths[0].path)
+    try ExplorerRun(model: model, attribution: attribution, batch: batch, path: path).run(
+      options.walker(cancellation), isSingle: isSingle)
   }
 
   /// The whole photo is drawn on: it is decoded whole.

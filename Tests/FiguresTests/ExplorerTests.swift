@@ -10,7 +10,7 @@ import Testing
   /// noise; and what is shorter is not made coarser.
   @Test(arguments: [Float(6), 0.3]) func size(_ spread: Float) throws {
     let (layers, heads, side) = (12, 12, 14)
-    var random = SplitMix64(seed: 4)
+    var random = SplitMix64(state: 4)
     var maps = ExplorerMaps(layers: layers, heads: heads, rows: side, columns: side)
     for layer in 0..<layers {
       for head in 0..<heads {

@@ -37,7 +37,8 @@ final class Browser {
 
   init(page: FilePath, width: Int = 1200, height: Int = 1000, isDark: Bool = false) throws {
     guard let executable = Self.executable else { throw Failure(description: "Chromium is not installed") }
-    folder = try TemporaryFolder()
+    let folder = try TemporaryFolder()
+    self.folder = folder
     let pipes = ["in", "out"].map { folder.path.appending($0).string }
     for pipe in pipes { guard mkfifo(pipe, 0o600) == 0 else { throw Failure(description: "no pipe") } }
     // Both ways, so that neither side waits for the other to open it.

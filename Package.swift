@@ -93,7 +93,8 @@ let package = Package(
       name: "TrainingTests",
       dependencies: ["Checkpoints", "Kernels", "Training", "VisionTransformer", "TestSupport"]),
     .testTarget(name: "FiguresTests", dependencies: ["Checkpoints", "Figures", "Images", "TestSupport"]),
-    .testTarget(name: "vitrineTests", dependencies: ["vitrine", "Kernels", "TestSupport"]),
+    .testTarget(
+      name: "vitrineTests", dependencies: ["vitrine", "Figures", "Images", "Kernels", "TestSupport"]),
   ]
 )
 

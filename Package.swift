@@ -95,7 +95,7 @@ let package = Package(
     .testTarget(name: "FiguresTests", dependencies: ["Checkpoints", "Figures", "Images", "TestSupport"]),
     .testTarget(
       name: "vitrineTests",
-      dependencies: ["vitrine", "Images", "Kernels", "VisionTransformer", "TestSupport"]),
+      dependencies: ["vitrine", "Figures", "Images", "Kernels", "VisionTransformer", "TestSupport"]),
   ]
 )
 

@@ -176,6 +176,9 @@ public struct Canvas: ~Copyable {
   /// Which pixel begins at a point, or nearest to it.
   func pixel(_ position: Double) -> Int { Int((position * scale).rounded()) }
 
+  /// The nearest place where a pixel begins.
+  func snapped(_ point: Point) -> Point { Point(points(pixel(point.x)), points(pixel(point.y))) }
+
   /// Points that so many pixels take.
   public func points(_ pixels: Int) -> Double { Double(pixels) / scale }
 }

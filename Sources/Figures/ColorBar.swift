@@ -34,6 +34,7 @@ public struct ColorBar: Sendable {
   /// Draws the bar with its top left corner at a point.
   func draw(on canvas: borrowing Canvas, at corner: Point, height: Double) throws(ImageError) {
     let theme = canvas.theme
+    let corner = canvas.snapped(corner)
     let (rows, columns) = (
       max(2, Int((height * canvas.scale).rounded())), Int((Self.barWidth * canvas.scale).rounded())
     )

@@ -59,9 +59,10 @@ public struct ConfusionMatrix: Figure {
     let columnWidth = hasLabels ? min(Self.maxLabelWidth, ruler.width(of: columnLabels, style)) : 0
     let titleHeight = title == nil ? 0 : Canvas.lineHeight(theme.title) + 6
     let lineHeight = Canvas.lineHeight(theme.label)
-    let origin = Point(
-      theme.margin + lineHeight + rowWidth + 2 * Self.labelGap,
-      theme.margin + titleHeight + lineHeight + columnWidth + 2 * Self.labelGap)
+    let origin = ruler.snapped(
+      Point(
+        theme.margin + lineHeight + rowWidth + 2 * Self.labelGap,
+        theme.margin + titleHeight + lineHeight + columnWidth + 2 * Self.labelGap))
     let (width, height) = (Double(columnLabels.count) * side, Double(rowLabels.count) * side)
     let bar = ColorBar(
       map: map,

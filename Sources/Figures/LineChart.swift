@@ -63,24 +63,42 @@ public struct LineChart: Sendable {
     series.flatMap(\.points).filter { $0.x.isFinite && $0.y.isFinite }
   }
 
-  /// - Parameter canvas: of which the chart takes `frame`, its title above and its axes included.
-  func draw(on canvas: borrowing Canvas, in frame: Rectangle) {
+  /// Heights of the parts above and beneath the plot, in points.
+  private func margins(_ theme: Theme) -> (top: Double, bottom: Double) {
+    (
+      Canvas.lineHeight(theme.label) + 5,
+      Canvas.lineHeight(theme.tick) + 5 + (xTitle == nil ? 0 : Canvas.lineHeight(theme.label) + 1)
+    )
+  }
+
+  private func yTicks(height: Double, _ theme: Theme) -> Ticks {
+    let (top, bottom) = margins(theme)
+    return Ticks(yAxis(finitePoints), limit: max(3, Int((height - top - bottom) / 28)), format: yFormat)
+  }
+
+  /// The room that the y axis takes left of the plot, in points.
+  /// - Parameter height: of the chart.
+  func axisWidth(height: Double, _ ruler: borrowing Canvas) -> Double {
+    let title = yTitle == nil ? 0 : Canvas.lineHeight(ruler.theme.label) + 2
+    return title + ruler.width(of: yTicks(height: height, ruler.theme).labels, ruler.theme.tick) + 6
+  }
+
+  /// - Parameters:
+  ///   - canvas: of which the chart takes `frame`, its title above and its axes included.
+  ///   - axisWidth: the room for the y axis, at least what the chart needs.
+  func draw(on canvas: borrowing Canvas, in frame: Rectangle, axisWidth: Double) {
     let theme = canvas.theme
     let points = finitePoints
-    let top = frame.y + Canvas.lineHeight(theme.label) + 5
-    let bottom =
-      frame.maxY - Canvas.lineHeight(theme.tick) - 5
-      - (xTitle == nil ? 0 : Canvas.lineHeight(theme.label) + 1)
-    let yTicks = Ticks(yAxis(points), limit: max(3, Int((bottom - top) / 28)), format: yFormat)
-    let yTitleWidth = yTitle == nil ? 0 : Canvas.lineHeight(theme.label) + 2
-    let left = frame.x + yTitleWidth + max(26, canvas.width(of: yTicks.labels, theme.tick)) + 6
-    let plot = Rectangle(x: left, y: top, width: frame.maxX - left - 6, height: bottom - top)
+    let (top, bottom) = margins(theme)
+    let plot = Rectangle(
+      x: frame.x + axisWidth, y: frame.y + top, width: frame.width - axisWidth - 6,
+      height: frame.height - top - bottom)
     let x = Scale(xAxis(points), from: plot.x, to: plot.maxX)
     let y = Scale(yAxis(points), from: plot.maxY, to: plot.y)
     canvas.draw(
       canvas.fit(title, width: frame.width, bold(theme.label)), at: Point(plot.x, frame.y),
       TextAnchor(.start, .top), bold(theme.label))
-    drawAxes(on: canvas, plot, x, y, yTicks)
+    drawAxes(on: canvas, plot, x, y, yTicks(height: frame.height, theme))
     if let yTitle {
       canvas.draw(
         yTitle, at: Point(frame.x, plot.midY), TextAnchor(.middle, .top), theme.label, turned: true)
@@ -109,7 +127,7 @@ public struct LineChart: Sendable {
       places, series.color, width: width, dash: series.style == .dashed ? Series.dash : [],
       opacity: series.opacity)
     // Few points are shown as such, and one alone would not be seen as a line.
-    guard places.count <= 12 else { return }
+    guard places.count == 1 || self.series.allSatisfy({ $0.points.count <= 12 }) else { return }
     for place in places { canvas.dot(place, radius: 2.4, series.color, opacity: series.opacity) }
   }
 
@@ -205,11 +223,17 @@ public struct ChartSheet: Figure {
         TextAnchor(.start, .top), theme.title)
     }
     legend.draw(on: canvas, at: Point(theme.margin, theme.margin + titleHeight))
+    // Plots beneath one another begin at the same place.
+    var axisWidths = [Double](repeating: 0, count: columns)
+    for (index, chart) in charts.enumerated() {
+      axisWidths[index % columns] = max(
+        axisWidths[index % columns], chart.axisWidth(height: chartHeight, ruler))
+    }
     for (index, chart) in charts.enumerated() {
       let frame = Rectangle(
         x: theme.margin + Double(index % columns) * (chartWidth + Self.gap),
         y: top + Double(index / columns) * (chartHeight + Self.gap), width: chartWidth, height: chartHeight)
-      chart.draw(on: canvas, in: frame)
+      chart.draw(on: canvas, in: frame, axisWidth: axisWidths[index % columns])
     }
     return try canvas.finish()
   }

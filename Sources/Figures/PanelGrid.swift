@@ -156,8 +156,7 @@ public struct PanelGrid: Figure {
       if !grid.columnLabels.isEmpty { top += Canvas.lineHeight(theme.tick) + Self.labelGap }
       if grid.columnTitle != nil { top += Canvas.lineHeight(theme.label) + Self.labelGap }
       // Panels begin at whole pixels.
-      origin = Point(
-        (left * theme.scale).rounded() / theme.scale, (top * theme.scale).rounded() / theme.scale)
+      origin = ruler.snapped(Point(left, top))
       let bar = grid.colorBar.map { Self.barGap + $0.width(ruler) } ?? 0
       let titleWidth = grid.title.map { ruler.width(of: $0, theme.title) + 2 * theme.margin } ?? 0
       width = max(origin.x + panelsWidth + bar + theme.margin, min(titleWidth, 600))

@@ -146,7 +146,9 @@ public struct TrainingHistory: Figure {
       guard !points.isEmpty else { return [] }
       let color =
         title.isEmpty && runs.count == 1 ? theme.series(2) : color(index, isValidation: false, theme)
-      let mean = LineChart.Series(title, Self.runningMean(points), color: color)
+      let mean = LineChart.Series(
+        title, Self.runningMean(points), color: color,
+        style: runs.count > 1 && title == Self.train ? .dashed : .line)
       return [mean, .init(title, points, color: color, opacity: 0.3)]
     }
   }

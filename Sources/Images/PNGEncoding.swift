@@ -3,8 +3,7 @@ import CCodecs
 extension Image {
   /// The image as a PNG file, without metadata: the same pixels give the same bytes of the same libraries.
   ///
-  /// Up to 256 colours are stored as a palette. What consists of areas of one colour is compressed as a drawing, all else as a
-  /// photograph.
+  /// Up to 256 colours are stored as a palette. Some thousands are compressed as a drawing, more as a photograph.
   /// - Throws: ``ImageError/outOfMemory(bytes:)``.
   public func encodedPNG() throws(ImageError) -> [UInt8] {
     let palette = Palette(of: pixels)
@@ -40,17 +39,26 @@ extension Image {
     return 1
   }
 
-  /// Whether most pixels are like their neighbour to the left.
+  /// Colours of drawings, letters with soft edges included; photographs have many times as many.
+  private static let maxDrawingColors = 8192
+
+  /// Whether there are few colours.
   private var isDrawing: Bool {
-    pixels.withUnsafeBufferPointer { pixels in
-      var same = 0
-      for pixel in stride(from: 3, to: pixels.count, by: 3)
-      where pixels[pixel] == pixels[pixel - 3] && pixels[pixel + 1] == pixels[pixel - 2]
-        && pixels[pixel + 2] == pixels[pixel - 1]
-      {
-        same += 1
+    // One bit a colour.
+    var seen = [UInt64](repeating: 0, count: 1 << 18)
+    return seen.withUnsafeMutableBufferPointer { seen in
+      pixels.withUnsafeBufferPointer { pixels in
+        var count = 0
+        for pixel in stride(from: 0, to: pixels.count, by: 3) {
+          let color = Int(pixels[pixel]) << 16 | Int(pixels[pixel + 1]) << 8 | Int(pixels[pixel + 2])
+          let bit = UInt64(1) << UInt64(color & 63)
+          guard seen[color >> 6] & bit == 0 else { continue }
+          seen[color >> 6] |= bit
+          count += 1
+          if count > Self.maxDrawingColors { return false }
+        }
+        return true
       }
-      return 2 * same > pixels.count / 3
     }
   }
 }

@@ -105,7 +105,7 @@ struct Positions: ParsableCommand {
       ValueMap(rows: grid.height, columns: grid.width, values: scores.map(Float.init))
     }
     guard !maps.isEmpty else { throw FigureError.empty(what: "a single position has no components") }
-    let side = max(1, 216 / max(grid.height, grid.width))
+    let side = max(1, 320 / max(grid.height, grid.width))
     var panels = [
       PanelGrid.Panel(
         Self.colors(maps).magnified(by: side), caption: [maps.count < 3 ? "1 in red" : "1 to 3 as RGB"])

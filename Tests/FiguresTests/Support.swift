@@ -16,7 +16,13 @@ extension Image {
   /// The rows that have a colour anywhere.
   func rows(of color: Color) -> [Int] { (0..<height).filter { !columns(of: color, row: $0).isEmpty } }
 
-  func contains(_ color: Color) -> Bool { !rows(of: color).isEmpty }
+  func contains(_ color: Color) -> Bool {
+    pixels.withUnsafeBufferPointer { pixels in
+      stride(from: 0, to: pixels.count, by: 3).contains {
+        pixels[$0] == color.red && pixels[$0 + 1] == color.green && pixels[$0 + 2] == color.blue
+      }
+    }
+  }
 
   /// An image of one colour.
   static func plain(_ color: Color, width: Int, height: Int) -> Image {

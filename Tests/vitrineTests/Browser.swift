@@ -52,15 +52,18 @@ final class Browser {
     process.arguments = ["-c", line, executable, pipes[0], pipes[1], profile]
     process.standardOutput = FileHandle.nullDevice
     try process.run()
-    let target = try call("Target.createTarget", ["url": "about:blank", "width": width, "height": height])
+    let target = try call("Target.createTarget", ["url": "about:blank"])
     let attached = try call(
       "Target.attachToTarget", ["targetId": target["targetId"] ?? "", "flatten": true])
     session = attached["sessionId"] as? String
     _ = try call("Runtime.enable")
     _ = try call("Page.enable")
+    _ = try call(
+      "Emulation.setDeviceMetricsOverride",
+      ["width": width, "height": height, "deviceScaleFactor": 1, "mobile": false])
     let scheme: [String: Any] = ["name": "prefers-color-scheme", "value": isDark ? "dark" : "light"]
     _ = try call("Emulation.setEmulatedMedia", ["features": [scheme]])
-    _ = try call("Page.navigate", ["url": "file://\(page)"])
+    _ = try call("Page.navigate", ["url": URL(fileURLWithPath: page.string).absoluteString])
   }
 
   deinit {

@@ -53,7 +53,7 @@ struct ExplorerTests {
   @Test func hoverAndControls() throws {
     let photo = Self.photos.appending("dog.jpg").string
     let browser = try Browser(page: try page([photo]))
-    try browser.wait(for: "document.body.dataset.ready === '0'")
+    try browser.wait(for: "document.body?.dataset.ready === '0'")
     let whole = try largest("--layer", "5")
     var status = try browser.text(Self.status)
     #expect(
@@ -138,12 +138,12 @@ struct ExplorerTests {
     try folder.copy(Self.photos.appending("horse.jpg"), to: "photos/horse.jpg")
     let page = try page([photo.removingLastComponent().string], model: Command.tiny)
     let browser = try Browser(page: page, width: 480, isDark: true)
-    try browser.wait(for: "document.body.dataset.ready === '0'")
+    try browser.wait(for: "document.body?.dataset.ready === '0'")
     #expect(try browser.text("document.querySelector('h1').textContent") == "a <b> & \"c\".jpg")
     #expect(try browser.text("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)")
     #expect(try browser.text(Self.status).hasPrefix("The class token, layer 1"))
     try browser.click("#gallery button:nth-child(2)")
-    try browser.wait(for: "document.body.dataset.ready === '1'")
+    try browser.wait(for: "document.body?.dataset.ready === '1'")
     #expect(try browser.text("document.querySelector('h1').textContent") == "horse.jpg")
     // Nothing sticks out of a narrow window.
     #expect(

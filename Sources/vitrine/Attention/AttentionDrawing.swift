@@ -109,8 +109,8 @@ struct AttentionDrawing: Sendable {
     let frame = Rectangle(
       x: region.x + Double(column) * width, y: region.y + Double(row) * height, width: width, height: height)
     let line = max(1, min(image.size.height, image.size.width) / 360)
-    canvas.frame(frame, .black, width: Double(2 * line))
-    canvas.frame(frame, .white, width: Double(line))
+    canvas.frame(frame, .black, width: Double(3 * line))
+    canvas.frame(frame, .white, width: Double(2 * line))
     return try canvas.finish()
   }
 

@@ -64,14 +64,14 @@ static void set_header(png_structp encoder, png_infop info, const ccodecs_pictur
     png_set_PLTE(encoder, info, palette, (int)picture->palette_count);
   }
   if (picture->content == CCODECS_CONTENT_PHOTO) {
-    png_set_filter(encoder, PNG_FILTER_TYPE_BASE, PNG_ALL_FILTERS);
-    png_set_compression_level(encoder, 6);
-    png_set_compression_strategy(encoder, Z_FILTERED);
+    // Of photographs all filters at level 6 make files no smaller, in six times the time.
+    png_set_filter(encoder, PNG_FILTER_TYPE_BASE, PNG_FILTER_SUB | PNG_FILTER_UP);
+    png_set_compression_level(encoder, 2);
   } else {
     png_set_filter(encoder, PNG_FILTER_TYPE_BASE, PNG_FILTER_NONE);
     png_set_compression_level(encoder, 9);
-    png_set_compression_strategy(encoder, Z_DEFAULT_STRATEGY);
   }
+  png_set_compression_strategy(encoder, Z_DEFAULT_STRATEGY);
   png_set_compression_buffer_size(encoder, PIECE_BYTES);
   png_write_info(encoder, info);
   // Indices come one a byte.

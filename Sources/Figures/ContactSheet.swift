@@ -16,9 +16,10 @@ public struct ContactSheet: Figure {
 
   public var isEmpty: Bool { panels.isEmpty }
 
-  /// The image as large as fits; nil where it cannot be resized.
+  /// The image as large as fits, a small one pixel by pixel; nil where it cannot be resized.
   public static func thumbnail(of image: Image) -> Image? {
     let longest = max(image.width, image.height)
+    guard longest > side else { return image.magnified(by: side / longest) }
     func scaled(_ edge: Int) -> Int { max(1, (edge * side + longest / 2) / longest) }
     return try? image.resized(
       width: scaled(image.width), height: scaled(image.height), interpolation: .bicubic)

@@ -13,9 +13,9 @@ public enum NumberFormat: Sendable {
   case percent
 }
 
-/// The numbers that are written at an axis: multiples of 1, 2 or 5 times a power of ten.
-struct Ticks {
-  let values: [Double]
+/// The numbers that are written at an axis: multiples of 1, 2, 2.5 or 5 times a power of ten.
+package struct Ticks {
+  package let values: [Double]
   let step: Double
   let format: NumberFormat
 
@@ -23,16 +23,20 @@ struct Ticks {
   ///   - range: of the axis.
   ///   - limit: how many there is room for, at least 2.
   ///   - isWhole: whether nothing lies between whole numbers.
-  init(_ range: ClosedRange<Double>, limit: Int, isWhole: Bool = false, format: NumberFormat = .plain) {
+  package init(_ range: ClosedRange<Double>, limit: Int, isWhole: Bool = false, format: NumberFormat = .plain)
+  {
     self.format = format
     let span = range.upperBound - range.lowerBound
-    guard span.isFinite, span > 1e-300, abs(range.lowerBound) < 1e300 else {
+    // Beyond the precision of numbers there is nothing to tell apart.
+    let largest = max(abs(range.lowerBound), abs(range.upperBound))
+    guard span.isFinite, span > 1e-300, span > 1e-12 * largest, largest < 1e300 else {
       (values, step) = (range.lowerBound.isFinite ? [range.lowerBound] : [], 1)
       return
     }
     let rough = span / Double(max(1, limit - 1))
     let power = pow(10, log10(rough).rounded(.down))
-    let factor = [1.0, 2, 5, 10].first { $0 * power >= rough * (1 - 1e-9) } ?? 10
+    let factors = isWhole && power < 10 ? [1.0, 2, 5, 10] : [1, 2, 2.5, 5, 10]
+    let factor = factors.first { $0 * power >= rough * (1 - 1e-9) } ?? 10
     let step = isWhole ? max(1, factor * power) : factor * power
     self.step = step
     let first = (range.lowerBound / step - 1e-9).rounded(.up)
@@ -40,7 +44,7 @@ struct Ticks {
     values = first <= last ? (0...Int(last - first)).map { (first + Double($0)) * step } : []
   }
 
-  var labels: [String] { values.map(label) }
+  package var labels: [String] { values.map(label) }
 
   func label(_ value: Double) -> String {
     switch format {
@@ -51,16 +55,22 @@ struct Ticks {
 
   /// As many digits as tell multiples of `step` apart.
   static func text(_ value: Double, step: Double) -> String {
-    let stepPower = Int(log10(step * (1 + 1e-9)).rounded(.down))
-    let isTiny = abs(value) < step / 2
-    if isTiny { return "0" }
-    if stepPower >= -4, abs(value) < 1e6 { return fixed(value, digits: max(0, -stepPower)) }
+    if abs(value) < step / 2 { return "0" }
+    if step >= 0.99e-4, abs(value) < 1e6 { return fixed(value, digits: digits(of: step)) }
     let power = Int(log10(abs(value) * (1 + 1e-9)).rounded(.down))
-    return "\(fixed(value / pow(10, Double(power)), digits: max(0, power - stepPower)))e\(power)"
+    let unit = pow(10, Double(power))
+    return "\(fixed(value / unit, digits: digits(of: step / unit)))e\(power)"
+  }
+
+  /// Digits behind the point that a number of few digits has.
+  private static func digits(of number: Double) -> Int {
+    var (rest, digits) = (number, 0)
+    while digits < 12, abs(rest - rest.rounded()) > 1e-6 * rest { (rest, digits) = (10 * rest, digits + 1) }
+    return digits
   }
 
   /// A number with a fixed count of digits behind the point.
-  static func fixed(_ value: Double, digits: Int) -> String {
+  package static func fixed(_ value: Double, digits: Int) -> String {
     guard value.isFinite, abs(value) < 1e15 else { return "\(value)" }
     let scale = (0..<digits).reduce(1) { scale, _ in 10 * scale }
     let rounded = (abs(value) * Double(scale)).rounded()
@@ -73,7 +83,7 @@ struct Ticks {
   }
 
   /// A number in about three digits.
-  static func short(_ value: Double) -> String {
+  package static func short(_ value: Double) -> String {
     guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
     let power = Int(log10(abs(value)).rounded(.down))
     return text(value, step: pow(10, Double(power - 2)))

@@ -50,7 +50,13 @@ public struct TrainingHistory: Figure {
 
   /// One run has a colour for each kind of images, several have one each and a dash for the training images.
   private func color(_ run: Int, isValidation: Bool, _ theme: Theme) -> Color {
-    theme.series(runs.count == 1 ? (isValidation ? 1 : 0) : run)
+    runs.count == 1 ? theme.series(isValidation ? 1 : 0) : color(run, theme)
+  }
+
+  /// More runs than the theme has colours are told apart by shades, the first one darkest.
+  private func color(_ run: Int, _ theme: Theme) -> Color {
+    runs.count <= theme.series.count
+      ? theme.series(run) : ColorMap.viridis.color(0.9 * Double(run) / Double(runs.count - 1))
   }
 
   private static let train = "training images"
@@ -62,7 +68,7 @@ public struct TrainingHistory: Figure {
     guard runs.count > 1 else {
       return kinds.map { LegendEntry($0.0, .line(color(0, isValidation: $0.1, theme), dash: [])) }
     }
-    return runs.enumerated().map { LegendEntry($1.name, .line(theme.series($0), dash: [])) }
+    return runs.enumerated().map { LegendEntry($1.name, .line(color($0, theme), dash: [])) }
       + kinds.map { LegendEntry($0.0, .line(theme.muted, dash: $0.1 ? [] : LineChart.Series.dash)) }
   }
 
@@ -135,7 +141,7 @@ public struct TrainingHistory: Figure {
     runs.enumerated().compactMap { index, run in
       let points = points(axis == .step && !run.steps.isEmpty ? run.steps : run.epochs, name)
       guard points.contains(where: \.y.isFinite) else { return nil }
-      return .init("", points, color: runs.count == 1 ? theme.series(2) : theme.series(index))
+      return .init("", points, color: runs.count == 1 ? theme.series(2) : color(index, theme))
     }
   }
 
@@ -159,10 +165,9 @@ public struct TrainingHistory: Figure {
     var sums = [0.0]
     for point in points { sums.append(sums[sums.count - 1] + point.y) }
     return points.indices.map { index in
-      // As far to one side as to the other, so that ends are not pulled.
-      let reach = min(reach, index, points.count - 1 - index)
-      return Point(
-        points[index].x, (sums[index + reach + 1] - sums[index - reach]) / Double(2 * reach + 1))
+      // At the start as far ahead as back, so that a steep beginning is not pulled down; at the end what there is.
+      let (first, last) = (index - min(reach, index), min(index + min(reach, index), points.count - 1))
+      return Point(points[index].x, (sums[last + 1] - sums[first]) / Double(last + 1 - first))
     }
   }
 }

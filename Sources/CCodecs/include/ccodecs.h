@@ -100,7 +100,7 @@ typedef enum {
 
 /// How much work compression does, which suits what the picture holds.
 typedef enum {
-  /// Photographs: each row filtered in the way that seems best.
+  /// Photographs: rows filtered in the way that seems best, little effort of zlib, which gains nothing here.
   CCODECS_CONTENT_PHOTO,
   /// Areas of one colour, lines and text: no filter, all the effort of zlib.
   CCODECS_CONTENT_DRAWING,

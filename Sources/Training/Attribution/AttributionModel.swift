@@ -95,69 +95,85 @@ public final class AttributionSession {
   public struct Attribution: Sendable {
     /// Index of the class.
     public let label: Int
-    /// [C]
-    public let logits: [Float]
     /// The query's relevance of each token [N]: prefix tokens first.
     public let relevance: [Float]
   }
 
-  /// The attribution of one image.
+  /// The attributions of one image.
   /// - Parameters:
   ///   - pixels: float32 [channels, height, width], as the model's transform makes them.
   ///   - query: weights [N] of the tokens whose relevance is asked for.
-  ///   - label: chooses the class by the logits [C].
+  ///   - choose: gives the classes, by the logits [C].
+  /// - Returns: the logits [C], and an attribution for each class.
   public func attribute(
-    _ pixels: [Float], query: [Float], label choose: ([Float]) -> Int
-  ) -> Attribution {
+    _ pixels: [Float], query: [Float], labels choose: ([Float]) -> [Int]
+  ) -> (logits: [Float], attributions: [Attribution]) {
     let c = model.configuration
     precondition(
       pixels.count == c.inChannels * c.imageSize.height * c.imageSize.width && query.count == pass.numTokens,
       "\(pixels.count) pixels and \(query.count) weights are no image of \(c.imageSize) and its query")
-    var (label, logits) = (0, [Float]())
-    // From the last block to the first: r becomes r + r · E[(dA ⊙ A)⁺].
-    var (relevance, sum) = (query, [Float](repeating: 0, count: query.count))
-    var current = c.depth
-    func finishBlock() {
-      for index in relevance.indices { relevance[index] += sum[index] }
-      sum.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
-    }
+    var logits: [Float] = []
+    var sums: [RelevanceSum] = []
+    let targets = [Float](repeating: 0, count: c.numClasses)
     pixels.withUnsafeBufferPointer { pixels in
-      guard let base = pixels.baseAddress else { return }
-      let targets = [Float](repeating: 0, count: c.numClasses)
       targets.withUnsafeBufferPointer { targets in
-        guard let targetBase = targets.baseAddress else { return }
+        guard let base = pixels.baseAddress, let targetBase = targets.baseAddress else { return }
         let shard = ShardPass.Shard(
           pixels: base, targets: MatrixView(base: targetBase, rows: 1, columns: c.numClasses),
           labels: UnsafeBufferPointer(start: nil, count: 0))
-        pass.explain(shard, values: model.values) { output, gradient in
-          logits = Array(output.row(0))
-          label = choose(logits)
-          gradient.row(0).update(repeating: 0)
-          gradient.row(0)[label] = 1
-        } observer: { block, _, _, probabilities, gradient in
-          if block != current {
-            finishBlock()
-            current = block
-          }
-          Self.add(probabilities, gradient, from: relevance, share: 1 / Float(c.numHeads), to: &sum)
+        pass.explain(shard, values: model.values) { output in
+          logits = Array(output)
+          let labels = choose(logits)
+          sums = labels.map { RelevanceSum(label: $0, query: query, numHeads: c.numHeads) }
+          return labels
+        } observer: { number in
+          let sum = sums[number]
+          return { block, _, _, probabilities, gradient in sum.add(probabilities, gradient, block: block) }
         }
       }
     }
-    finishBlock()
-    return Attribution(label: label, logits: logits, relevance: relevance)
+    return (logits, sums.map { $0.finish() })
+  }
+}
+
+/// The relevance of a query, from the last block to the first: r becomes r + r · E_heads[(dA ⊙ A)⁺].
+private final class RelevanceSum {
+  private let label: Int
+  private let share: Float
+  /// [N]
+  private var relevance: [Float]
+  /// What the heads of the present block add.
+  private var sum: [Float]
+  private var block: Int?
+
+  init(label: Int, query: [Float], numHeads: Int) {
+    (self.label, relevance, share) = (label, query, 1 / Float(numHeads))
+    sum = [Float](repeating: 0, count: query.count)
   }
 
-  /// sum [N] += share · rows [N] · (gradient ⊙ probabilities)⁺, of the queries that have a gradient.
-  private static func add(
-    _ probabilities: MatrixView, _ gradient: MatrixView, from rows: [Float], share: Float,
-    to sum: inout [Float]
-  ) {
+  /// The next head: probabilities and their gradient [queries, N], of the first queries alone where the others have none.
+  func add(_ probabilities: MatrixView, _ gradient: MatrixView, block: Int) {
+    if block != self.block { finishBlock() }
+    self.block = block
+    let (relevance, share) = (relevance, share)
     sum.withUnsafeMutableBufferPointer { sum in
-      for query in 0..<probabilities.rows where rows[query] != 0 {
-        let factor = share * rows[query]
+      for query in 0..<probabilities.rows where relevance[query] != 0 {
+        let factor = share * relevance[query]
         let (p, d) = (probabilities.row(query), gradient.row(query))
         for key in p.indices { sum[key] += factor * max(0, p[key] * d[key]) }
       }
+    }
+  }
+
+  func finish() -> AttributionSession.Attribution {
+    finishBlock()
+    return .init(label: label, relevance: relevance)
+  }
+
+  private func finishBlock() {
+    for index in relevance.indices {
+      relevance[index] += sum[index]
+      sum[index] = 0
     }
   }
 }

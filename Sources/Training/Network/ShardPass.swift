@@ -62,6 +62,8 @@ final class ShardPass {
     _ block: Int, _ sample: Int, _ head: Int, _ probabilities: MatrixView, _ gradient: MatrixView
   ) -> Void
   private(set) var attentionObserver: AttentionObserver?
+  /// Whether another backward pass over the same activations follows.
+  private(set) var keepsActivations = false
 
   /// The gradients of the last training pass.
   var gradients: ParameterValues { ParameterValues(base: gradientBuffer.base) }
@@ -104,28 +106,35 @@ final class ShardPass {
     }
   }
 
-  /// Forward and backward from logits of the caller's choice, without dropout; parameters get no gradients.
+  /// A forward pass, and backward passes from classes of the caller's choice, without dropout; parameters get no gradients.
   /// - Parameters:
-  ///   - shard: its targets and labels are not read.
-  ///   - choose: receives the logits [B, C], and fills in the gradient that the backward pass begins with, [B, C].
-  ///   - observer: sees what comes back to the attentions.
+  ///   - shard: one sample, whose targets and labels are not read.
+  ///   - choose: receives the logits [C], and gives the classes.
+  ///   - observer: gives for each of these, by its number, what sees what comes back to the attentions.
   func explain(
-    _ shard: Shard, values: ParameterValues, choose: (MatrixView, MutableMatrixView) -> Void,
-    observer: @escaping AttentionObserver
+    _ shard: Shard, values: ParameterValues, choose: (UnsafeBufferPointer<Float>) -> [Int],
+    observer: (_ pass: Int) -> AttentionObserver
   ) {
-    precondition(extent == .none, "a pass that trains")
+    precondition(extent == .none && shard.targets.rows == 1, "a pass that trains, or several samples")
     begin(shard, values, nil)
-    attentionObserver = observer
-    defer { attentionObserver = nil }
+    defer { (attentionObserver, keepsActivations) = (nil, false) }
     arena.scope {
       let head = headActivations()
       let (walk, tokens) = forward(shard, keepsActivations: true)
       classify(tokens, saving: head)
-      let dLogits = arena.matrix(rows: batch, columns: configuration.numClasses)
-      choose(head.logits.view, dLogits)
-      let gradient = arena.matrix(rows: tokens.rows, columns: tokens.columns)
-      classifyBackward(head, dLogits, into: gradient)
-      backward(walk, gradient)
+      let labels = choose(head.logits.view.row(0))
+      for (pass, label) in labels.enumerated() {
+        attentionObserver = observer(pass)
+        keepsActivations = pass + 1 < labels.count
+        arena.scope {
+          let dLogits = arena.matrix(rows: 1, columns: configuration.numClasses)
+          dLogits.row(0).update(repeating: 0)
+          dLogits.row(0)[label] = 1
+          let gradient = arena.matrix(rows: tokens.rows, columns: tokens.columns)
+          classifyBackward(head, dLogits, into: gradient)
+          backward(walk, gradient)
+        }
+      }
     }
   }
 

@@ -66,12 +66,12 @@ final class AttentionMapper {
       let transform = model.transform
       work = { image in
         let result = session.attribute(transform.tensor(ofPrepared: image), query: weights) { logits in
-          label ?? logits.indices.max { logits[$0] < logits[$1] } ?? 0
+          [label ?? logits.indices.max { logits[$0] < logits[$1] } ?? 0]
         }
         let predictions = Prediction.top(result.logits.count, of: result.logits, labels: model.labels)
         return AttentionMaps(
-          maps: [PatchMap(values: patches(result.relevance))],
-          prediction: predictions.first { $0.index == result.label })
+          maps: result.attributions.map { PatchMap(values: patches($0.relevance)) },
+          prediction: predictions.first { $0.index == result.attributions.first?.label })
       }
     }
   }

@@ -63,10 +63,8 @@ final class ExplorerRecorder {
     let predictions = logits.map { Prediction.top(Self.numPredictions, of: $0, labels: model.labels) } ?? []
     if let attribution {
       let pixels = model.transform.tensor(ofPrepared: image)
-      for prediction in predictions {
-        let result = attribution.attribute(pixels, query: queries[0]) { _ in prediction.index }
-        maps.addAttribution(pooling.pooled(result.relevance))
-      }
+      let result = attribution.attribute(pixels, query: queries[0]) { _ in predictions.map(\.index) }
+      for each in result.attributions { maps.addAttribution(pooling.pooled(each.relevance)) }
     }
     return ExplorerFile.Picture(
       photo: try seen(of: photo), maps: maps, hasClassToken: configuration.hasClassToken,

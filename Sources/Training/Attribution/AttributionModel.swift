@@ -39,6 +39,8 @@ public final class AttributionModel: Sendable {
     let source: TimmSource
     let architectureOfSource: TrainableArchitecture
     do {
+      // What has no backward pass is named before anything else is found missing.
+      _ = try TrainableArchitecture(model.configuration)
       source = try TimmSource(model.path, architecture: architecture)
       architectureOfSource = try Self.architecture(source, size: model.transform.size, of: model)
     } catch TrainingError.notTrainable(let part) {

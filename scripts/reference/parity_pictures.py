@@ -37,7 +37,8 @@ class Model:
             self.model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
             self.patch, self.prefix = self.model.patch_embed.patch_size, self.model.num_prefix_tokens
             self.has_class_token = self.model.cls_token is not None
-            self.num_classes = self.model.num_classes
+            # Pools by attention have no backward pass in Vitrine.
+            self.num_classes = self.model.num_classes if self.model.global_pool in ("token", "avg", "max", "avgmax") else 0
         else:
             settings = transformers.AutoConfig.from_pretrained(folder)
             kind = getattr(transformers, settings.architectures[0])

@@ -144,7 +144,8 @@ struct AttentionDrawing: Sendable {
   /// All maps, layers as rows and heads as columns, each in its own scale.
   private func grid(_ maps: [PatchMap]) throws -> Image {
     let columns = max(1, maps.prefix { $0.layer == maps.first?.layer }.count)
-    let side = max(1, Self.panelSide / max(model.grid.height, model.grid.width))
+    let panel = min(max(Self.gridSide / max(columns, maps.count / columns), 96), 320)
+    let side = max(1, panel / max(model.grid.height, model.grid.width))
     var panels: [PanelGrid.Panel?] = []
     for map in maps {
       let values = valueMap(map)
@@ -160,8 +161,8 @@ struct AttentionDrawing: Sendable {
     return try figure.draw()
   }
 
-  /// Pixels of a panel's longer side, about.
-  private static let panelSide = 112
+  /// Pixels of a grid's longer side, about; its panels have at least 96 and at most 320.
+  private static let gridSide = 1344
 
   private var whose: String {
     switch query {

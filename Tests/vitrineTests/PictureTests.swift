@@ -164,7 +164,14 @@ import Testing
     for (arguments, message) in [
       (["positions", "--model", Self.model("timm-no-positions")], "the model has no position embeddings"),
       (["positions", "--model", Command.tiny, "--size", "33"], "not made of whole patches of 8x8"),
-      (["positions", "--model", Command.tiny, "--size", "1024"], "128x128 positions are too many"),
+      (
+        ["positions", "--model", Command.tiny, "--size", "1024"],
+        "128x128 positions are too many for similarity"
+      ),
+      (
+        ["positions", "--model", Command.tiny, "--size", "2048", "--style", "components"],
+        "256x256 positions are too many for components"
+      ),
       (["positions", "--model", "/nowhere"], "no such file or directory"),
     ] {
       let result = try Command.run(

@@ -119,12 +119,12 @@ public struct LineChart: Sendable {
   private func draw(_ series: Series, on canvas: borrowing Canvas, _ x: Scale, _ y: Scale) {
     let places = Self.thinned(
       series.points.map { Point(x.position($0.x), y.position($0.y)) }, columns: canvas.scale)
-    // Mixed, not translucent: where a line crosses itself it is no darker.
-    let color = series.color.mixed(series.opacity, with: canvas.theme.background)
     if series.style == .dots {
-      for place in places { canvas.dot(place, radius: 2.6, color) }
+      for place in places { canvas.dot(place, radius: 2.6, series.color, opacity: series.opacity) }
       return
     }
+    // Mixed, not translucent: where a line crosses itself it is no darker.
+    let color = series.color.mixed(series.opacity, with: canvas.theme.background)
     let dash = series.style == .dashed ? Series.dash : []
     canvas.line(places, color, width: canvas.theme.lineWidth, dash: dash)
     // Few points are shown as such, and one alone would not be seen as a line.

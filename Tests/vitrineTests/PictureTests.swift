@@ -234,4 +234,24 @@ import Testing
     #expect(result.status == 0)
     #expect(result.errors.contains("30 images are not on the contact sheet"), "\(result.errors)")
   }
+
+  // MARK: Documentation
+
+  /// Commands that need nothing but the samples make what `docs/pictures.md` says.
+  @Test func `the documented commands draw`() throws {
+    let text = try String(
+      contentsOfFile: Fixtures.project.appending("docs/pictures.md").string, encoding: .utf8)
+    let commands = text.split(separator: "\n").filter {
+      $0.hasPrefix("vitrine ") && $0.contains("--model samples/models/cifar10")
+    }
+    #expect(commands.count >= 3)
+    for command in commands {
+      let trial = try TemporaryFolder()
+      let run = try Command.shell(
+        """
+        cd '\(trial.path)' && ln -s '\(Fixtures.project)/samples' samples && vitrine() { "$vitrine" "$@"; } && \(command) && ls *.png
+        """)
+      #expect(run.status == 0 && run.output.hasSuffix(".png\n"), "\(command): \(run.errors)")
+    }
+  }
 }

@@ -110,24 +110,34 @@ public struct Canvas: ~Copyable {
     cairo_stroke(context)
   }
 
+  /// Points of one path: Cairo looks for all crossings of a path with itself, so that a long one takes forever.
+  private static let pathLength = 256
+
   /// A line through points; points that are not finite interrupt it.
   public func line(_ points: [Point], _ color: Color, width: Double, dash: [Double] = [], opacity: Double = 1)
   {
     set(color, opacity: opacity)
     cairo_set_line_width(context, width)
     cairo_set_dash(context, dash, CInt(dash.count), 0)
-    var isDown = false
+    var last: Point?
+    var count = 0
     for point in points {
       guard point.x.isFinite, point.y.isFinite else {
-        isDown = false
+        last = nil
         continue
       }
-      if isDown {
+      if let last {
+        if count >= Self.pathLength, dash.isEmpty {
+          cairo_stroke(context)
+          cairo_move_to(context, last.x, last.y)
+          count = 0
+        }
         cairo_line_to(context, point.x, point.y)
       } else {
         cairo_move_to(context, point.x, point.y)
       }
-      isDown = true
+      last = point
+      count += 1
     }
     cairo_stroke(context)
   }

@@ -21,6 +21,15 @@ public struct Color: Sendable, Hashable {
   /// Luma, 0...255 (ITU-R 601-2).
   public var luma: Double { 0.299 * Double(red) + 0.587 * Double(green) + 0.114 * Double(blue) }
 
+  /// A share of this colour with the rest of another.
+  public func mixed(_ share: Double, with other: Color) -> Color {
+    func mix(_ own: UInt8, _ other: UInt8) -> UInt8 {
+      UInt8(min(max((share * Double(own) + (1 - share) * Double(other)).rounded(), 0), 255))
+    }
+    return Color(
+      red: mix(red, other.red), green: mix(green, other.green), blue: mix(blue, other.blue))
+  }
+
   /// What is easiest to read on this colour: black or white.
   public var contrast: Color { luma > 140 ? .black : .white }
 }

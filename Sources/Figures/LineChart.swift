@@ -15,7 +15,7 @@ public struct LineChart: Sendable {
     public var points: [Point]
     public var color: Color
     public var style: Style
-    /// Share of the colour, for what lies behind.
+    /// Share of the colour, the rest being the background's, for what lies behind.
     public var opacity = 1.0
 
     public init(_ name: String, _ points: [Point], color: Color, style: Style = .line, opacity: Double = 1) {
@@ -91,7 +91,7 @@ public struct LineChart: Sendable {
     let points = finitePoints
     let (top, bottom) = margins(theme)
     let plot = Rectangle(
-      x: frame.x + axisWidth, y: frame.y + top, width: frame.width - axisWidth - 6,
+      x: frame.x + axisWidth, y: frame.y + top, width: frame.width - axisWidth - 14,
       height: frame.height - top - bottom)
     let x = Scale(xAxis(points), from: plot.x, to: plot.maxX)
     let y = Scale(yAxis(points), from: plot.maxY, to: plot.y)
@@ -117,18 +117,43 @@ public struct LineChart: Sendable {
   }
 
   private func draw(_ series: Series, on canvas: borrowing Canvas, _ x: Scale, _ y: Scale) {
-    let width = canvas.theme.lineWidth
-    let places = series.points.map { Point(x.position($0.x), y.position($0.y)) }
+    let places = Self.thinned(
+      series.points.map { Point(x.position($0.x), y.position($0.y)) }, columns: canvas.scale)
     if series.style == .dots {
       for place in places { canvas.dot(place, radius: 2.6, series.color, opacity: series.opacity) }
       return
     }
-    canvas.line(
-      places, series.color, width: width, dash: series.style == .dashed ? Series.dash : [],
-      opacity: series.opacity)
+    // Mixed, not translucent: where a line crosses itself it is no darker.
+    let color = series.color.mixed(series.opacity, with: canvas.theme.background)
+    let dash = series.style == .dashed ? Series.dash : []
+    canvas.line(places, color, width: canvas.theme.lineWidth, dash: dash)
     // Few points are shown as such, and one alone would not be seen as a line.
     guard places.count == 1 || self.series.allSatisfy({ $0.points.count <= 12 }) else { return }
-    for place in places { canvas.dot(place, radius: 2.4, series.color, opacity: series.opacity) }
+    for place in places { canvas.dot(place, radius: 2.4, color) }
+  }
+
+  /// Of the points of each column of pixels the first, the lowest, the highest and the last: a line through these covers the same pixels.
+  private static func thinned(_ places: [Point], columns scale: Double) -> [Point] {
+    guard places.count > 2000 else { return places }
+    var (result, column): ([Point], [Point]) = ([], [])
+    func flush() {
+      let extremes = [
+        column.first, column.min { $0.y < $1.y }, column.max { $0.y < $1.y }, column.last,
+      ].compactMap { $0 }
+      for place in extremes where place != result.last { result.append(place) }
+      column = []
+    }
+    for place in places {
+      if let first = column.first, (first.x * scale).rounded(.down) != (place.x * scale).rounded(.down) {
+        flush()
+      }
+      // What interrupts the line stands alone.
+      if !place.y.isFinite { flush() }
+      column.append(place)
+      if !place.y.isFinite { flush() }
+    }
+    flush()
+    return result
   }
 
   private func draw(_ note: Note, on canvas: borrowing Canvas, _ plot: Rectangle, _ x: Scale, _ y: Scale) {

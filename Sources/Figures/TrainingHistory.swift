@@ -109,9 +109,9 @@ public struct TrainingHistory: Figure {
   private func loss(_ theme: Theme) -> LineChart? {
     var series = series("loss", theme)
     guard axis == .step else { return chart("Loss", series) }
-    // Single steps say more where there are many, but they are noisy: they stay behind.
-    series = series.filter { $0.name != Self.train } + stepSeries("train_loss", named: Self.train, theme)
-    return chart("Loss", series.reversed())
+    // Single steps say more than means of epochs.
+    series = stepSeries("train_loss", named: Self.train, theme) + series.filter { $0.name != Self.train }
+    return chart("Loss", series)
   }
 
   private func accuracy(_ theme: Theme) -> LineChart? {
@@ -145,18 +145,19 @@ public struct TrainingHistory: Figure {
     }
   }
 
-  /// A noisy measure of single steps: as it is, pale, and its running mean.
+  /// A noisy measure of single steps: as it is, pale and behind, and its running mean.
   private func stepSeries(_ name: String, named title: String, _ theme: Theme) -> [LineChart.Series] {
-    runs.enumerated().flatMap { index, run -> [LineChart.Series] in
+    var (pale, means): ([LineChart.Series], [LineChart.Series]) = ([], [])
+    for (index, run) in runs.enumerated() {
       let points = points(run.steps, name).filter(\.y.isFinite)
-      guard !points.isEmpty else { return [] }
+      guard !points.isEmpty else { continue }
       let color =
         title.isEmpty && runs.count == 1 ? theme.series(2) : color(index, isValidation: false, theme)
-      let mean = LineChart.Series(
-        title, Self.runningMean(points), color: color,
-        style: runs.count > 1 && title == Self.train ? .dashed : .line)
-      return [mean, .init(title, points, color: color, opacity: 0.3)]
+      let isDashed = runs.count > 1 && title == Self.train
+      pale.append(.init(title, points, color: color, opacity: 0.3))
+      means.append(.init(title, Self.runningMean(points), color: color, style: isDashed ? .dashed : .line))
     }
+    return pale + means
   }
 
   /// The mean of a twentieth of the points around each.
@@ -165,8 +166,9 @@ public struct TrainingHistory: Figure {
     var sums = [0.0]
     for point in points { sums.append(sums[sums.count - 1] + point.y) }
     return points.indices.map { index in
-      // At the start as far ahead as back, so that a steep beginning is not pulled down; at the end what there is.
-      let (first, last) = (index - min(reach, index), min(index + min(reach, index), points.count - 1))
+      // At the start about as far ahead as back, so that a steep beginning is not pulled down; at the end what there is.
+      let near = min(reach, max(index, reach / 8))
+      let (first, last) = (max(0, index - near), min(index + near, points.count - 1))
       return Point(points[index].x, (sums[last + 1] - sums[first]) / Double(last + 1 - first))
     }
   }

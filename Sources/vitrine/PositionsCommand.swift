@@ -17,6 +17,14 @@ struct Positions: ParsableCommand {
 
   enum Style: String, CaseIterable, ExpressibleByArgument {
     case similarity, components
+
+    /// More would make a picture that nobody can look at, and take all memory.
+    var maxPositions: Int {
+      switch self {
+      case .similarity: 64 * 64
+      case .components: 128 * 128
+      }
+    }
   }
 
   @OptionGroup var model: WeightsOptions
@@ -45,7 +53,13 @@ struct Positions: ParsableCommand {
     let terminal = Terminal(quiet: false)
     let model = try self.model.load(size: size, terminal: terminal)
     try OutputCheck.check([output.path, npy?.path].compactMap { $0 }, needed: model.files)
-    let positions = try model.positionTable(grid: size == nil ? nil : model.grid)
+    let grid = size == nil ? model.configuration.gridSize : model.grid
+    guard grid.height * grid.width <= style.maxPositions else {
+      let other = style == .similarity ? ", or --style components" : ""
+      throw ValidationError(
+        "\(grid) positions are too many for \(style.rawValue): give a smaller --size\(other)")
+    }
+    let positions = try model.positionTable(grid: grid)
     if model.configuration.positions == .sinCos2D {
       terminal.logger.info("\(model.path): positions are sines and cosines, not learnt")
     }
@@ -57,15 +71,8 @@ struct Positions: ParsableCommand {
 
   // MARK: Similarities
 
-  /// Positions beyond this number would make a picture that nobody can look at.
-  private static let maxPositions = 64 * 64
-
   private func drawSimilarities(_ positions: PositionTable, _ model: VisionTransformer) throws {
     let (grid, count) = (positions.grid, positions.count)
-    guard count <= Self.maxPositions else {
-      throw ValidationError(
-        "\(grid) positions are too many for maps of each: give a smaller --size, or --style components")
-    }
     let similarities = positions.similarities()
     let maps = (0..<count).map { position in
       ValueMap(

@@ -124,6 +124,18 @@ import Testing
     #expect(abs((rows[0] + rows[1]) / 2 - rows[2]) <= 8)
   }
 
+  /// Of lines that cross themselves a hundred thousand times, Cairo alone would take minutes.
+  @Test func `a line of many points covers what lies between its extremes`() throws {
+    let points = (0..<100_000).map { Point(Double($0), $0.isMultiple(of: 2) ? 1 : 3) }
+    var chart = LineChart(title: "Noise", series: [.init("noise", points, color: theme.series(0))])
+    chart.yRange = 0...4
+    let image = try ChartSheet([chart]).draw()
+    let rows = image.rows(of: theme.series(0))
+    let (first, last) = (try #require(rows.first), try #require(rows.last))
+    #expect(rows == Array(first...last))
+    #expect(image.columns(of: theme.series(0), row: (first + last) / 2).count > 500)
+  }
+
   @Test func `charts without values say so`() throws {
     let chart = LineChart(title: "None", series: [.init("x", [Point(.nan, 1)], color: .black)])
     #expect(try ChartSheet([chart]).draw().width > 300)

@@ -164,7 +164,14 @@ import Testing
     for (arguments, message) in [
       (["positions", "--model", Self.model("timm-no-positions")], "the model has no position embeddings"),
       (["positions", "--model", Command.tiny, "--size", "33"], "not made of whole patches of 8x8"),
-      (["positions", "--model", Command.tiny, "--size", "1024"], "128x128 positions are too many"),
+      (
+        ["positions", "--model", Command.tiny, "--size", "1024"],
+        "128x128 positions are too many for similarity"
+      ),
+      (
+        ["positions", "--model", Command.tiny, "--size", "2048", "--style", "components"],
+        "256x256 positions are too many for components"
+      ),
       (["positions", "--model", "/nowhere"], "no such file or directory"),
     ] {
       let result = try Command.run(
@@ -226,5 +233,25 @@ import Testing
       "classify", paths + ["--model", Self.cifar, "--contact-sheet", output("s.png").string])
     #expect(result.status == 0)
     #expect(result.errors.contains("30 images are not on the contact sheet"), "\(result.errors)")
+  }
+
+  // MARK: Documentation
+
+  /// Commands that need nothing but the samples make what `docs/pictures.md` says.
+  @Test func `the documented commands draw`() throws {
+    let text = try String(
+      contentsOfFile: Fixtures.project.appending("docs/pictures.md").string, encoding: .utf8)
+    let commands = text.split(separator: "\n").filter {
+      $0.hasPrefix("vitrine ") && $0.contains("--model samples/models/cifar10")
+    }
+    #expect(commands.count >= 3)
+    for command in commands {
+      let trial = try TemporaryFolder()
+      let run = try Command.shell(
+        """
+        cd '\(trial.path)' && ln -s '\(Fixtures.project)/samples' samples && vitrine() { "$vitrine" "$@"; } && \(command) && ls *.png
+        """)
+      #expect(run.status == 0 && run.output.hasSuffix(".png\n"), "\(command): \(run.errors)")
+    }
   }
 }

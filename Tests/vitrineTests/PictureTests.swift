@@ -249,9 +249,10 @@ import Testing
       let trial = try TemporaryFolder()
       let run = try Command.shell(
         """
-        cd '\(trial.path)' && ln -s '\(Fixtures.project)/samples' samples && vitrine() { "$vitrine" "$@"; } && \(command) && ls *.png
+        cd '\(trial.path)' && ln -s '\(Fixtures.project)/samples' samples && vitrine() { "$vitrine" "$@"; } && \(command) && \
+        find . -type f '(' -name '*.png' -o -name '*.html' ')' -size +0 | grep .
         """)
-      #expect(run.status == 0 && run.output.hasSuffix(".png\n"), "\(command): \(run.errors)")
+      #expect(run.status == 0, "\(command): \(run.errors)")
     }
   }
 }

@@ -13,6 +13,7 @@ let package = Package(
     .library(name: "Pipeline", targets: ["Pipeline"]),
     .library(name: "Training", targets: ["Training"]),
     .library(name: "Quantization", targets: ["Quantization"]),
+    .library(name: "Figures", targets: ["Figures"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -23,7 +24,9 @@ let package = Package(
   targets: [
     // C: inner loops, and libraries that speak C.
     .target(name: "CKernels"),
-    .target(name: "CCodecs", dependencies: ["CJPEG", "CPNG"]),
+    .target(name: "CCodecs", dependencies: ["CJPEG", "CPNG", "CZlib"]),
+    .systemLibrary(
+      name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"]), .brew(["cairo"])]),
     .systemLibrary(
       name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
     .systemLibrary(
@@ -68,10 +71,17 @@ let package = Package(
         "Checkpoints", "Images", "Kernels", "Pipeline", "VisionTransformer",
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
+    .target(
+      name: "Figures",
+      dependencies: [
+        "CCairo", "CZlib", "Checkpoints", "Images", .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      resources: [.embedInCode("Resources/color-maps.txt"), .embedInCode("Resources/explorer.html")]),
     .executableTarget(
       name: "vitrine",
       dependencies: [
-        "Checkpoints", "Images", "Kernels", "Pipeline", "Quantization", "Training", "VisionTransformer",
+        "Checkpoints", "Figures", "Images", "Kernels", "Pipeline", "Quantization", "Training",
+        "VisionTransformer",
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -95,7 +105,10 @@ let package = Package(
       dependencies: [
         "Checkpoints", "Kernels", "Pipeline", "Quantization", "VisionTransformer", "TestSupport",
       ]),
-    .testTarget(name: "vitrineTests", dependencies: ["vitrine", "Kernels", "TestSupport"]),
+    .testTarget(name: "FiguresTests", dependencies: ["Checkpoints", "Figures", "Images", "TestSupport"]),
+    .testTarget(
+      name: "vitrineTests",
+      dependencies: ["vitrine", "Figures", "Images", "Kernels", "VisionTransformer", "TestSupport"]),
   ]
 )
 

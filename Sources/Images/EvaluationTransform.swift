@@ -131,6 +131,25 @@ public struct EvaluationTransform: Sendable, Equatable {
       fill: fill)
   }
 
+  /// Which part of an image the network sees, in pixels of the image; where the input is padded, it reaches beyond the edges.
+  /// - Parameters:
+  ///   - window: the part of the input that is meant, from its top left corner on; nil for all of it.
+  ///   - source: the image's size, upright.
+  public func seenPart(
+    _ window: ImageSize? = nil, of source: ImageSize
+  ) -> (rows: Range<Double>, columns: Range<Double>) {
+    let (window, target) = (window ?? size, resizing.target(for: source))
+    func part(_ length: Int, of size: Int, in target: Int, source: Int) -> Range<Double> {
+      let scale = Double(source) / Double(target)
+      let start = centerRounding.start(ofWindow: size, in: target)
+      return Double(start) * scale..<Double(start + length) * scale
+    }
+    return (
+      part(window.height, of: size.height, in: target.height, source: source.height),
+      part(window.width, of: size.width, in: target.width, source: source.width)
+    )
+  }
+
   /// The network's input, float32 [``channels``, height, width] of ``size``.
   ///
   /// - Throws: what ``prepare(_:)`` throws.
@@ -142,10 +161,15 @@ public struct EvaluationTransform: Sendable, Equatable {
   ///
   /// - Throws: what ``prepare(_:)`` throws.
   public func tensor(_ decoded: DecodedImage) throws(ImageError) -> [Float] {
-    let pixels = try prepare(decoded).pixels
+    tensor(ofPrepared: try prepare(decoded))
+  }
+
+  /// The network's input from what ``prepare(_:)`` made.
+  public func tensor(ofPrepared image: Image) -> [Float] {
+    precondition(image.size == size, "an image of \(image.size) is not prepared for \(size)")
     let area = size.height * size.width
     return [Float](unsafeUninitializedCapacity: channels * area) { output, count in
-      pixels.withUnsafeBufferPointer {
+      image.pixels.withUnsafeBufferPointer {
         normalization.write($0, to: output.baseAddress, planeStride: area, channels: channels)
       }
       count = channels * area

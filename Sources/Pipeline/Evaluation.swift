@@ -69,6 +69,21 @@ public struct Evaluation: Sendable {
       })
   }
 
+  /// The confusion matrix with the model's classes in the order of the data set's, so that what is right lies on the diagonal, and behind them the
+  /// sum of those that the data set does not have, where any image was taken for one: [data set's classes][columns].
+  /// - Parameter labels: of the model's classes; nil for their indices.
+  public func alignedConfusion(labels: [String]?) -> (columns: [String], counts: [[Int]]) {
+    let known = Set(mapping.indices)
+    var columns = mapping.indices.map { labels?[$0] ?? "\($0)" }
+    var counts = confusion.map { row in mapping.indices.map { row[$0] } }
+    let others = confusion.map { row in row.indices.reduce(0) { known.contains($1) ? $0 : $0 + row[$1] } }
+    if others.contains(where: { $0 > 0 }) {
+      columns.append("another class")
+      for row in counts.indices { counts[row].append(others[row]) }
+    }
+    return (columns, counts)
+  }
+
   /// The confusion matrix as comma-separated values: a line for each of the data set's classes, a column for each of the model's, how many
   /// images of the one were taken for the other. Without the last line end.
   /// - Parameter labels: of the model's classes; nil for their indices.

@@ -88,6 +88,13 @@ extension InferenceSession {
   }
 }
 
+extension InferencePipeline.Item {
+  /// The same with another value.
+  public func map<Other: Sendable>(_ transform: (Value) -> Other) -> InferencePipeline.Item<Other> {
+    .init(path: path, outcome: outcome.map { .init(size: $0.size, value: transform($0.value)) })
+  }
+}
+
 extension InferencePipeline.Item where Value == [Float] {
   /// The image's values; nil where it failed.
   public var value: [Float]? {

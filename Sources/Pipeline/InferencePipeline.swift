@@ -18,6 +18,8 @@ public struct InferencePipeline: Sendable {
     /// Images that go through the network together.
     public var batchSize: Int
     public var decoding: DecodingOptions
+    /// Bytes that a worker takes beside its session's scratch memory.
+    public var workerBytes = 0.0
 
     public init(
       threads: Int = CPU.usableCores, batchSize: Int = 1, decoding: DecodingOptions = DecodingOptions()
@@ -68,20 +70,49 @@ public struct InferencePipeline: Sendable {
     infer: @escaping @Sendable (InferenceSession, [Image]) -> [Value?],
     deliver: @escaping (Item<Value>) throws -> Void
   ) throws -> Summary {
+    let model = model
+    return try run(
+      inputs, looksAhead: looksAhead, cancellation: cancellation, keepsPhotos: false,
+      worker: { compute in
+        let session = InferenceSession(model, compute: compute)
+        return { _, prepared in
+          infer(session, prepared).map { $0.map(Result.success) ?? .failure(InputError.nonFiniteResult) }
+        }
+      }, deliver: deliver)
+  }
+
+  /// What a worker makes of the images of a batch: a value or an error for each.
+  /// - Parameters:
+  ///   - photos: the images as they were decoded; empty where nobody keeps them.
+  ///   - prepared: the same as the network sees them.
+  public typealias Work<Value> = (_ photos: [Image], _ prepared: [Image]) -> [Result<Value, any Error>]
+
+  /// Runs all inputs through workers of the caller's making.
+  /// - Parameters:
+  ///   - inputs, looksAhead, cancellation, deliver: as above.
+  ///   - keepsPhotos: whether workers are given the images as they were decoded, too.
+  ///   - worker: makes a worker, on the thread that it runs on and with what its operations run on; what it makes stays there.
+  public func run<Value: Sendable>(
+    _ inputs: some IteratorProtocol<Input>, looksAhead: Bool = true,
+    cancellation: Cancellation = Cancellation(), keepsPhotos: Bool,
+    worker: @escaping @Sendable (Compute) -> Work<Value>,
+    deliver: @escaping (Item<Value>) throws -> Void
+  ) throws -> Summary {
     let threads = max(1, options.threads)
     var feed = Feed(inputs, batchSize: max(1, options.batchSize))
     let batches = looksAhead ? feed.countBatches(upTo: threads) : threads
     // One image on several threads, or several on twice as many: each image's layers are split.
     let isSmall = 2 * batches <= threads
     let workers = isSmall ? 1 : min(batches, threads)
-    try model.checkMemory(batchSize: max(1, options.batchSize), workers: workers)
+    try model.checkMemory(
+      batchSize: max(1, options.batchSize), workers: workers, extra: options.workerBytes)
     let stream = Stream<Value>(feed: feed, cancellation: cancellation, deliver: deliver, window: 4 * workers)
     let pool = ThreadPool(threadCount: threads)
     if isSmall {
-      work(stream, InferenceSession(model, compute: Compute(pool: pool)), cancellation, infer)
+      work(stream, cancellation, keepsPhotos: keepsPhotos, worker(Compute(pool: pool)))
     } else {
       pool.forEach(workers) { _ in
-        work(stream, InferenceSession(model), cancellation, infer)
+        work(stream, cancellation, keepsPhotos: keepsPhotos, worker(Compute()))
       }
     }
     return try stream.finish()
@@ -89,42 +120,42 @@ public struct InferencePipeline: Sendable {
 
   /// One worker: takes batches until there are no more.
   private func work<Value: Sendable>(
-    _ stream: Stream<Value>, _ session: InferenceSession, _ cancellation: Cancellation,
-    _ infer: @Sendable (InferenceSession, [Image]) -> [Value?]
+    _ stream: Stream<Value>, _ cancellation: Cancellation, keepsPhotos: Bool, _ work: Work<Value>
   ) {
     while !cancellation.isCancelled, let batch = stream.next() {
-      stream.complete(batch.ticket, process(batch.inputs, session, infer))
+      stream.complete(batch.ticket, process(batch.inputs, keepsPhotos: keepsPhotos, work))
     }
   }
 
   /// Decodes and prepares a batch, runs the network over what could be read, and puts both back in order.
   private func process<Value: Sendable>(
-    _ inputs: [Input], _ session: InferenceSession, _ infer: (InferenceSession, [Image]) -> [Value?]
+    _ inputs: [Input], keepsPhotos: Bool, _ work: Work<Value>
   ) -> [Item<Value>] {
-    var prepared: [Image] = []
+    var (photos, prepared): ([Image], [Image]) = ([], [])
     let sizes: [Result<ImageSize, any Error>] = inputs.map { input in
       Result {
         let image = try read(input)
         prepared.append(image.prepared)
+        if keepsPhotos { photos.append(image.photo) }
         return image.size
       }
     }
-    var values = (prepared.isEmpty ? [] : infer(session, prepared)).makeIterator()
+    var values = (prepared.isEmpty ? [] : work(photos, prepared)).makeIterator()
     return zip(inputs, sizes).map { input, size in
       let outcome = size.flatMap { size -> Result<Success<Value>, any Error> in
-        guard let value = values.next() ?? nil else { return .failure(InputError.nonFiniteResult) }
-        return .success(Success(size: size, value: value))
+        guard let value = values.next() else { return .failure(InputError.nonFiniteResult) }
+        return value.map { Success(size: size, value: $0) }
       }
       return Item(path: input.path, outcome: outcome)
     }
   }
 
-  private func read(_ input: Input) throws -> (size: ImageSize, prepared: Image) {
+  private func read(_ input: Input) throws -> (size: ImageSize, photo: Image, prepared: Image) {
     if let error = input.error { throw error }
     let decoded =
       try input.load?()
       ?? DecodedImage(contentsOf: input.path, options: options.decoding, for: model.transform)
-    return (decoded.size, try model.transform.prepare(decoded))
+    return (decoded.size, decoded.image, try model.transform.prepare(decoded))
   }
 }
 

@@ -81,6 +81,9 @@ public struct PathWalker: IteratorProtocol {
     makeList = { PathList(descriptor: STDIN_FILENO, separator: separator, cancellation: cancellation) }
   }
 
+  /// Whether a path is no folder, so that there is one input at most.
+  public static func isFile(_ path: FilePath) -> Bool { fileStatus(path)?.isDirectory != true }
+
   /// The next input; nil at the end.
   public mutating func next() -> Input? {
     while true {

@@ -17,7 +17,10 @@ struct GroupRounding {
   ///   - weight: [O, K], of which the rows' scales are found.
   ///   - importance: [K], the mean square of what each column is multiplied with.
   init(_ weight: MatrixView, groupSize: Int, importance: [Float]?) {
-    (rows, inner, self.groupSize, self.importance) = (weight.rows, weight.columns, groupSize, importance)
+    (rows, inner, self.groupSize) = (weight.rows, weight.columns, groupSize)
+    // What the samples leave at 0 counts a little: other inputs may not.
+    let mean = (importance ?? []).reduce(0, +) / Float(max(1, weight.columns))
+    self.importance = mean > 0 && mean.isFinite ? importance?.map { $0 + 0.01 * mean } : nil
     // The largest of the row is 7 of the largest steps.
     let unit = 7 * Float(QuantizationGroups.largestScale)
     scales = (0..<weight.rows).map { row in

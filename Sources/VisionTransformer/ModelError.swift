@@ -23,8 +23,20 @@ public enum ModelError: Error, Equatable {
   case noHead(path: FilePath)
   /// The model has no class token to read.
   case noClassToken(path: FilePath)
+  /// The model has no position embeddings to look at.
+  case noPositions(path: FilePath)
+  /// The patch embedding reads the maps of a convolutional network, not pixels.
+  case noPixelFilters(path: FilePath)
   /// No block has that index.
   case noSuchLayer(Int, depth: Int)
+  /// No head has that index.
+  case noSuchHead(Int, numHeads: Int)
+  /// The grid has no patch there.
+  case noSuchPatch(row: Int, column: Int, grid: ImageSize)
+  /// No class has that name or index.
+  case noSuchClass(String, numClasses: Int, similar: [String])
+  /// Something that the architecture has no answer to.
+  case notDefined(what: String, reason: String)
 }
 
 extension ModelError: CustomStringConvertible {
@@ -53,8 +65,21 @@ extension ModelError: CustomStringConvertible {
       "\(path): the model has no classification head; use \"vitrine embed\" for its features"
     case .noClassToken(let path):
       "\(path): the model has no class token; use --tokens mean, patches or all"
+    case .noPositions(let path):
+      "\(path): the model has no position embeddings"
+    case .noPixelFilters(let path):
+      "\(path): the patch embedding reads the maps of a convolutional network, not pixels: its filters are no pictures"
     case .noSuchLayer(let layer, let depth):
       "layer \(layer): the model has layers 0 to \(depth - 1) (or -\(depth) to -1, counted from the end)"
+    case .noSuchHead(let head, let numHeads):
+      "head \(head): the model has heads 0 to \(numHeads - 1)"
+    case .noSuchPatch(let row, let column, let grid):
+      "patch \(row),\(column): the model has rows 0 to \(grid.height - 1) and columns 0 to \(grid.width - 1) of patches"
+    case .noSuchClass(let name, let numClasses, let similar):
+      "class \"\(name)\": the model has classes 0 to \(numClasses - 1), and none of that name"
+        + (similar.isEmpty ? "" : "; the nearest: \(similar.joined(separator: ", "))")
+    case .notDefined(let what, let reason):
+      "\(what): \(reason)"
     }
   }
 

@@ -167,8 +167,9 @@ public final class VisionTransformer: Sendable {
   }
 
   /// - Throws: `ModelError.memory` where sessions would take more memory than the machine has.
-  public func checkMemory(batchSize: Int, workers: Int) throws(ModelError) {
-    let needed = scratchBytes(batchSize: batchSize, workers: workers)
+  /// - Parameter extra: bytes that each session's owner keeps beside it.
+  public func checkMemory(batchSize: Int, workers: Int, extra: Double = 0) throws(ModelError) {
+    let needed = scratchBytes(batchSize: batchSize, workers: workers) + extra * Double(workers)
     let available = Double(Machine.memoryBytes)
     guard needed <= available else {
       throw .memory(

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Images
+import Kernels
 import Pipeline
 import VisionTransformer
 
@@ -17,11 +18,36 @@ struct BatchRun {
   ///   - before: what an earlier run, continued by this one, has done.
   ///   - infer: see `InferencePipeline.run`.
   ///   - deliver: receives each result in order.
+  ///   - finish: makes something of all results together, before the exit status tells of those that failed.
   /// - Throws: `ExitCode` for any status but 0, and what `deliver` throws but a closed pipe.
   func run<Value: Sendable>(
     _ walker: PathWalker, before: ResumePoint? = nil,
     infer: @escaping @Sendable (InferenceSession, [Image]) -> [Value?],
-    deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
+    deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void, finally finish: () throws -> Void = {}
+  ) throws {
+    try run(walker, before: before, finally: finish) { stream, inputs, progress in
+      try stream.run(
+        inputs, looksAhead: options.areFiles, progress: progress, infer: infer, deliver: deliver)
+    }
+  }
+
+  /// The same with workers of the caller's making, which are given the images as they were decoded, too.
+  /// - Parameters: see `InferencePipeline.run`.
+  func run<Value: Sendable>(
+    _ walker: PathWalker, workerBytes: Double,
+    worker: @escaping @Sendable (Compute) -> InferencePipeline.Work<Value>,
+    deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void, finally finish: () throws -> Void = {}
+  ) throws {
+    try run(walker, before: nil, finally: finish) { stream, inputs, progress in
+      try stream.run(
+        inputs, looksAhead: options.areFiles, progress: progress, workerBytes: workerBytes, worker: worker,
+        deliver: deliver)
+    }
+  }
+
+  private func run(
+    _ walker: PathWalker, before: ResumePoint?, finally finish: () throws -> Void,
+    _ body: (StreamRun, SharedWalker, ProgressBar) throws -> InferencePipeline.Summary?
   ) throws {
     let inputs = SharedWalker(walker)
     let options = self.options
@@ -31,9 +57,8 @@ struct BatchRun {
     let run = StreamRun(
       model: model, options: options.compute.pipelineOptions(decoding), terminal: terminal,
       cancellation: cancellation)
-    let summary = try run.run(
-      inputs, looksAhead: options.areFiles, progress: progress, infer: infer, deliver: deliver)
-    guard let summary else { return }
+    guard let summary = try body(run, inputs, progress) else { return }
+    try finish()
     if inputs.walker.skippedCount > 0 {
       let count = inputs.walker.skippedCount
       let files = count == 1 ? "1 file" : "\(count) files"

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Figures
 import Images
 import Pipeline
 import SystemPackage
@@ -50,6 +51,13 @@ struct Classify: ParsableCommand {
     ))
   var logits: FileArgument?
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Also draw the first \(ContactSheet.maxCount) images, as the network sees them, with their predictions.",
+      valueName: "FILE.png"))
+  var contactSheet: PictureArgument?
+
   func validate() throws {
     guard topK > 0 else { throw ValidationError("--top-k must be above 0") }
     if format == nil, outputFile?.extension?.lowercased() == "json" {
@@ -57,6 +65,9 @@ struct Classify: ParsableCommand {
         "results are JSON Lines, not one JSON document: name the file .jsonl, or give --format")
     }
     if resume {
+      guard contactSheet == nil else {
+        throw ValidationError("--contact-sheet shows the images of one run: leave out --resume")
+      }
       guard outputFile != nil else { throw ValidationError("--resume needs --output") }
       guard resultFormat != .table else { throw ValidationError("--resume needs --format jsonl or csv") }
     }
@@ -76,7 +87,7 @@ struct Classify: ParsableCommand {
       labels: labels.map { .file($0.path) } ?? .checkpoint, run: options.compute, terminal: terminal)
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
 
-    try self.model.checkOutputs([outputFile, logits?.path], model, inputs: options.paths)
+    try self.model.checkOutputs([outputFile, logits?.path, contactSheet?.path], model, inputs: options.paths)
     let (format, names) = (resultFormat, model.labels)
     let topK = min(self.topK, model.configuration.numClasses)
     var walker = options.walker(cancellation)
@@ -87,19 +98,42 @@ struct Classify: ParsableCommand {
       try NumpyFile(
         path.path, rowShape: [model.configuration.numClasses], keepingRows: resumed?.inputs ?? 0)
     }
+    let picture = try contactSheet.map { try PictureFile($0.path) }
+    var sheet = ContactSheet()
     let writer = ResultWriter(file, format: format)
     if resumed.map({ $0.bytes == 0 }) ?? true { try writer.begin() }
 
     let batch = BatchRun(
       model: model, options: options, decoding: self.model.preprocessing.decoding, terminal: terminal,
       cancellation: cancellation)
-    try batch.run(walker, before: resumed) { session, images in
-      session.logits(of: images)
-    } deliver: { item in
-      // The logits first: should the run be killed in between, the result is missing and is done again.
-      try logitsFile?.append(item.value)
-      try writer.write(item.record(topK: topK, labels: names))
+    let drawsThumbnails = picture != nil
+    let outcome = Result {
+      try batch.run(walker, before: resumed) { session, images in
+        zip(session.logits(of: images), images).map { logits, image in
+          logits.map {
+            Classified(logits: $0, thumbnail: drawsThumbnails ? ContactSheet.thumbnail(of: image) : nil)
+          }
+        }
+      } deliver: { item in
+        let values = item.map(\.logits)
+        // The logits first: should the run be killed in between, the result is missing and is done again.
+        try logitsFile?.append(values.value)
+        let record = values.record(topK: topK, labels: names)
+        try writer.write(record)
+        if drawsThumbnails {
+          sheet.add(record, path: item.path, thumbnail: (try? item.outcome.get())?.value.thumbnail)
+        }
+      }
     }
+    if case .failure(let error) = outcome, !(error is ExitCode) { throw error }
+    if let picture, !sheet.isEmpty {
+      try picture.write(sheet.draw())
+      if sheet.leftOut > 0 {
+        terminal.logger.info(
+          "\(sheet.leftOut) images are not on the contact sheet, which has room for \(ContactSheet.maxCount)")
+      }
+    }
+    try outcome.get()
   }
 
   private func resumePoint(
@@ -107,6 +141,30 @@ struct Classify: ParsableCommand {
   ) throws -> ResumePoint? {
     guard resume, let outputFile else { return nil }
     return try ResumePoint(outputFile, format: format, predictions: predictions, walker: &walker)
+  }
+}
+
+/// What became of an image.
+private struct Classified: Sendable {
+  /// [C]
+  let logits: [Float]
+  /// For the contact sheet, where one is drawn.
+  let thumbnail: Image?
+}
+
+extension ContactSheet {
+  /// Adds a result: file, most probable class and its probability, or why there is none.
+  fileprivate mutating func add(_ record: ClassificationRecord, path: FilePath, thumbnail: Image?) {
+    let name = path.lastComponent?.string ?? path.string
+    switch record.outcome {
+    case .error(let reason): add(nil, title: "failed", lines: [reason, name])
+    case .predictions(_, let predictions):
+      guard let best = predictions.first else { return add(thumbnail, title: "", lines: [name]) }
+      // Of ImageNet's synonyms the first.
+      let label = best.label?.split(separator: ",").first.map(String.init) ?? "class \(best.index)"
+      let tenths = Int((best.probability * 1000).rounded())
+      add(thumbnail, title: label, lines: ["\(tenths / 10).\(tenths % 10) %", name])
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Figures
 import Images
 import Pipeline
 import SystemPackage
@@ -47,13 +48,13 @@ struct Evaluate: ParsableCommand {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Also write how many images of each class (rows) were taken for which (columns).", valueName: "FILE.csv"
-    ))
+      "Also write how many images of each class (rows) were taken for which (columns): a table, or a picture.",
+      valueName: "FILE.csv|FILE.png"))
   var confusion: FileArgument?
 
   func validate() throws {
-    if let confusion, confusion.path.extension?.lowercased() != "csv" {
-      throw ValidationError("the confusion matrix is written as CSV: name the file .csv")
+    if let confusion, !["csv", "png"].contains(confusion.path.extension?.lowercased()) {
+      throw ValidationError("the confusion matrix is written as CSV or PNG: name the file .csv or .png")
     }
   }
 
@@ -78,15 +79,46 @@ struct Evaluate: ParsableCommand {
       )
     }
 
+    let picture = try confusionPicture(classes: dataset.classNames.count)
     let run = DatasetRun(
       dataset: dataset, mapping: mapping, options: compute.pipelineOptions(decoding), terminal: terminal,
       cancellation: cancellation)
     guard let (summary, evaluation) = try run.run(model) else { return }
     let result = evaluation.report
     try report.map { try result.write(to: $0.path) }
-    try confusion.map { try ResultFile($0.path).append(line: evaluation.confusionCSV(labels: model.labels)) }
+    if let picture {
+      try picture.write(matrix(evaluation, model: model, split: split).draw())
+    } else {
+      try confusion.map {
+        try ResultFile($0.path).append(line: evaluation.confusionCSV(labels: model.labels))
+      }
+    }
     try StandardStreams.print(result.table)
     if let status = StreamRun.status(summary) { throw status }
+  }
+
+  // MARK: The confusion matrix as a picture
+
+  /// The place for the picture; nil where none is wanted.
+  private func confusionPicture(classes: Int) throws -> PictureFile? {
+    guard let path = confusion?.path, path.extension?.lowercased() == "png" else { return nil }
+    guard classes <= ConfusionMatrix.maxClasses else {
+      throw ValidationError(
+        "a picture of \(classes) classes is too large, \(ConfusionMatrix.maxClasses) are possible: name the file .csv"
+      )
+    }
+    return try PictureFile(path)
+  }
+
+  private func matrix(_ evaluation: Evaluation, model: VisionTransformer, split: DatasetSplit)
+    -> ConfusionMatrix
+  {
+    let (columns, counts) = evaluation.alignedConfusion(
+      labels: model.labels?.map { String($0.prefix { $0 != "," }) })
+    var matrix = ConfusionMatrix(rowLabels: evaluation.classNames, columnLabels: columns, counts: counts)
+    let name = data.path.lexicallyNormalized().lastComponent?.string.visible ?? "data"
+    matrix.title = "\(model.displayName) on \(name), \(split == .all ? "all images" : split.rawValue)"
+    return matrix
   }
 }
 

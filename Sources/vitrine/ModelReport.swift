@@ -24,6 +24,8 @@ struct ModelReport: Encodable {
   let parameters: Int
   let gflops: Double
   let precision: [String]
+  /// How the weights were quantised; nil where they are floats.
+  let quantization: String?
   let preprocessing: PreprocessingReport
   let labels: Int?
   let kernels: String
@@ -60,6 +62,7 @@ struct ModelReport: Encodable {
       TensorReport(name: $0.name, type: $0.type.rawValue, shape: $0.shape)
     }
     precision = Set(tensors.map(\.type)).sorted()
+    quantization = (try? (source.container as? QuantizedTensors)?.scheme())?.rawValue
     preprocessing = PreprocessingReport(
       size: model.transform.size, interpolation: model.transform.interpolation,
       resize: model.transform.resizing.summary,
@@ -81,6 +84,7 @@ struct ModelReport: Encodable {
       ("path", path),
       ("file", "\(container), \(precision.joined(separator: " and ")), \(tensors.count) tensors"),
     ]
+    if let quantization { rows.append(("quantised", "\(quantization) (docs/int8-format.md)")) }
     if let stateDictionary { rows.append(("weights", "under \"\(stateDictionary)\"")) }
     rows.append(("names", prefix.isEmpty ? naming : "\(naming), prefix \"\(prefix)\""))
     if let family { rows.append(("family", family)) }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Figures
 import Images
 import Kernels
 import Pipeline
@@ -12,8 +13,8 @@ struct Quantize: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Turn a trained model into one of integers, and measure what it costs.",
     discussion: """
-      The folder gets model.safetensors with integers for the layers' weights, config.json, and the report as \
-      quantization.json. All commands read it as any model; what it is made of is in docs/int8-format.md.
+      The folder gets model.safetensors with integers for the layers' weights, config.json, and what it cost as \
+      quantization.json and, layer by layer, quantization.png. All commands read it as any model; what it is made of is in docs/int8-format.md.
 
       w8a8: weights and activations in 8 bits, activations at scales found for each token. w8a8-static: at scales \
       calibrated beforehand. w8: 8-bit weights for storage, computed in bfloat16 or float32. w4: 4-bit weights for storage, \
@@ -204,6 +205,7 @@ struct Quantize: ParsableCommand {
       accuracy: before.flatMap { before in after.map { .init(before: before, after: $0) } },
       imagesPerSecond: speed, seconds: (ContinuousClock.now - started) / .seconds(1))
     try JSONValue(encoding: report).write(to: reportPath)
+    try QuantizationChart(report: report).figure?.write(to: chartPath)
     for (name, reason) in result.kept where reason == .error {
       terminal.logger.info("\(name) stays floats: its error is too large for the bound")
     }
@@ -212,10 +214,11 @@ struct Quantize: ParsableCommand {
 
   private var weightsPath: FilePath { output.path.appending("model.safetensors") }
   private var reportPath: FilePath { output.path.appending("quantization.json") }
+  private var chartPath: FilePath { output.path.appending("quantization.png") }
 
   private func checkOutputs(_ model: VisionTransformer) throws {
     let files = Quantizer.files(in: output.path)
-    try OutputCheck.check(files + [reportPath], needed: model.files)
+    try OutputCheck.check(files + [reportPath, chartPath], needed: model.files)
     // Said before the work, not after it.
     if !overwrite, let file = files.first(where: { fileStatus($0) != nil }) {
       throw ConversionError.exists(folder: output.path, file: file.lastComponent?.string ?? "")

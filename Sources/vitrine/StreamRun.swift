@@ -1,5 +1,6 @@
 import ArgumentParser
 import Images
+import Kernels
 import Pipeline
 import VisionTransformer
 
@@ -20,23 +21,56 @@ struct StreamRun {
     infer: @escaping @Sendable (InferenceSession, [Image]) -> [Value?],
     deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
   ) throws -> InferencePipeline.Summary? {
-    let pipeline = InferencePipeline(model: model, options: options)
-    let terminal = terminal
+    let deliver = telling(progress, deliver)
+    return try watched(progress) { pipeline in
+      try pipeline.run(
+        inputs, looksAhead: looksAhead, cancellation: cancellation, infer: infer, deliver: deliver)
+    }
+  }
+
+  /// The same with workers of the caller's making, which are given the images as they were decoded, too.
+  /// - Parameters:
+  ///   - workerBytes: see `InferencePipeline.Options`.
+  ///   - worker: see `InferencePipeline.run`.
+  func run<Value: Sendable>(
+    _ inputs: some IteratorProtocol<Input>, looksAhead: Bool, progress: ProgressBar, workerBytes: Double,
+    worker: @escaping @Sendable (Compute) -> InferencePipeline.Work<Value>,
+    deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
+  ) throws -> InferencePipeline.Summary? {
+    let deliver = telling(progress, deliver)
+    return try watched(progress) { pipeline in
+      var pipeline = pipeline
+      pipeline.options.workerBytes = workerBytes
+      return try pipeline.run(
+        inputs, looksAhead: looksAhead, cancellation: cancellation, keepsPhotos: true, worker: worker,
+        deliver: deliver)
+    }
+  }
+
+  private func watched(
+    _ progress: ProgressBar, _ run: (InferencePipeline) throws -> InferencePipeline.Summary
+  ) throws -> InferencePipeline.Summary? {
     defer { progress.finish() }
     do {
-      return try pipeline.run(
-        inputs, looksAhead: looksAhead, cancellation: cancellation, infer: infer
-      ) { item in
-        if case .failure(let error) = item.outcome {
-          terminal.logger.error("\(item.path): \(error)")
-          progress.advance(failed: true)
-        } else {
-          progress.advance(failed: false)
-        }
-        try deliver(item)
-      }
+      return try run(InferencePipeline(model: model, options: options))
     } catch PipelineError.closedPipe {
       return nil
+    }
+  }
+
+  /// Shows progress, and errors as they come, before each result goes on.
+  private func telling<Value>(
+    _ progress: ProgressBar, _ deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
+  ) -> (InferencePipeline.Item<Value>) throws -> Void {
+    let terminal = terminal
+    return { item in
+      if case .failure(let error) = item.outcome {
+        terminal.logger.error("\(item.path): \(error)")
+        progress.advance(failed: true)
+      } else {
+        progress.advance(failed: false)
+      }
+      try deliver(item)
     }
   }
 

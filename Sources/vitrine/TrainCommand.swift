@@ -11,7 +11,7 @@ struct Train: ParsableCommand {
     discussion: """
       DATA is a folder of class folders (perhaps in train/, val/ and test/), or CIFAR-10 or CIFAR-100 as published.
 
-      The run's folder receives config.json, metrics.jsonl, and the models last/ and best/ in timm's form. A run that was \
+      The run's folder receives config.json, metrics.jsonl, a picture of it in history.png, and the models last/ and best/ in timm's form. A run that was \
       interrupted, or killed at any moment, goes on with --resume to the same weights, bit by bit.
       """)
 
@@ -99,9 +99,14 @@ struct Train: ParsableCommand {
     settings.threads = threads ?? CPU.usableCores
     settings.writesTensorBoard = tensorboard
     let display = TrainingDisplay(terminal)
+    let picture = HistoryPicture(folder, logger)
     let trainer = try Trainer(
       settings, store: setup.store, train: setup.train, validation: setup.validation, folder: folder,
-      modelConfiguration: setup.modelConfiguration, identity: setup.identity, report: display.show)
+      modelConfiguration: setup.modelConfiguration, identity: setup.identity
+    ) { event in
+      display.show(event)
+      if case .epoch = event { picture.refresh() }
+    }
     if !resume {
       try folder.create()
       try RunRecord(configuration: configuration, from: model).write(to: folder.configuration)

@@ -17,7 +17,7 @@ struct Vitrine: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       Classify.self, Embed.self, Evaluate.self, Preprocess.self, Inspect.self, Convert.self, Quantize.self,
-      Train.self, Bench.self,
+      Train.self, Bench.self, Attention.self, Distances.self, Plot.self, Positions.self, Filters.self,
     ])
 
   static func main() {

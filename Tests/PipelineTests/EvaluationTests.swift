@@ -63,6 +63,13 @@ import Testing
       evaluation.confusionCSV(labels: ["a,\"x\"", "b", "c", "d", "e", "f", "g"])
         == "class,\"a,\"\"x\"\"\",b,c,d,e,f,g\nb,2,1,0,0,0,0,0\n\"a,\"\"x\"\"\",1,0,0,0,0,0,0")
     #expect(evaluation.confusionCSV(labels: nil).hasPrefix("class,0,1,2,3,4,5,6\n"))
+    let aligned = evaluation.alignedConfusion(labels: ["a,\"x\"", "b", "c", "d", "e", "f", "g"])
+    // What is right lies on the diagonal: the model has the two classes the other way around.
+    #expect(aligned.columns == ["b", "a,\"x\""] && aligned.counts == [[1, 2], [0, 1]])
+    evaluation.add(label: 1, logits: [0, 0, 0, 0, 5, 0, 0])
+    let withOthers = evaluation.alignedConfusion(labels: nil)
+    #expect(withOthers.columns == ["1", "0", "another class"])
+    #expect(withOthers.counts == [[1, 2, 0], [0, 1, 1]])
     #expect(report.table.contains("b                 3   33.33 %\n"))
     #expect(
       report.table.hasSuffix("all               4   50.00 %\n\ntop-1 50.00 %  top-5 75.00 %  loss 2.7204"),

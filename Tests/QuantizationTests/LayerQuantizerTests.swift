@@ -8,12 +8,15 @@ import Testing
 @Suite struct LayerQuantizerTests {
   private static let (outputs, inner, rows) = (24, 96, 300)
 
-  /// Inputs with some columns far larger than the others, as real networks have them.
+  /// Inputs that depend on one another, with some columns far larger than the others, as real networks have them.
   private static func inputs(seed: UInt64) -> [[Float]] {
     var random = SplitMix64(state: seed)
+    let factors = (0..<8).map { _ in (0..<inner).map { _ in Float.random(in: -1...1, using: &random) } }
     return (0..<rows).map { _ in
-      (0..<inner).map { k in
-        Float.random(in: -1...1, using: &random) * (k % 31 == 5 ? 40 : 1) + (k % 7 == 0 ? 0.5 : 0)
+      let shares = factors.map { _ in Float.random(in: -1...1, using: &random) }
+      return (0..<inner).map { k in
+        let common = zip(shares, factors).reduce(0) { $0 + $1.0 * $1.1[k] }
+        return (common + Float.random(in: -0.3...0.3, using: &random)) * (k % 31 == 5 ? 40 : 1)
       }
     }
   }
@@ -79,7 +82,7 @@ import Testing
       plainly(&$0)
       $0.smooths = true
     }
-    #expect(smoothed < 0.5 * plain)
+    #expect(smoothed < 0.5 * plain, "\(smoothed), \(plain)")
     let four = try noise {
       plainly(&$0)
       $0.scheme = .w4
@@ -88,7 +91,7 @@ import Testing
       plainly(&$0)
       ($0.scheme, $0.compensates) = (.w4, true)
     }
-    #expect(compensated < 0.8 * four && plain < four)
+    #expect(compensated < 0.8 * four && plain < four, "\(compensated), \(four), \(plain)")
   }
 
   /// Levels that were calibrated lose more than those of each row, but not much where no input is far from the others.
@@ -153,7 +156,7 @@ import Testing
       #expect(found.allSatisfy { $0.isFinite } && layer.bias?.allSatisfy { $0.isFinite } ?? true)
       for k in 0..<Self.inner {
         #expect(found[k] == 0)
-        #expect(k == 3 || abs(found[Self.inner + k] - 1) < 0.1)
+        #expect(k == 3 || abs(found[Self.inner + k] - 1) < (scheme == .w4 ? 0.3 : 0.1))
       }
     }
   }

@@ -6,7 +6,9 @@ import Testing
 @Suite struct CommandTests {
   /// The help texts, whole: `scripts/help` writes these files anew after a wanted change.
   @Test(arguments: [
-    "", "classify", "embed", "evaluate", "preprocess", "inspect", "convert", "train", "bench",
+    "", "classify", "embed", "evaluate", "preprocess", "inspect", "convert", "quantize", "train", "bench",
+    "attention",
+    "distances", "plot", "positions", "filters",
   ])
   func help(
     _ command: String
@@ -36,6 +38,11 @@ import Testing
     ["classify", "a.jpg", "--model", "m", "--crop-fraction", "1.5"], ["embed", "a.jpg", "--model", "m"],
     ["embed", "a.jpg", "--model", "m", "--output", "-"],
     ["classify", "a.jpg", "--model", "m", "--output", "x.json"],
+    ["classify", "a.jpg", "--model", "m", "--contact-sheet", "x.jpg"],
+    ["classify", "a.jpg", "--model", "m", "--contact-sheet", "x.png", "--output", "x.csv", "--resume"],
+    ["plot", "run"], ["plot", "--output", "x.png"], ["plot", "run", "--output", "x.jpg"],
+    ["plot", "run", "--output", "x.png", "--by", "day"], ["positions", "--model", "m", "--output", "x"],
+    ["positions", "--model", "m", "--output", "x.png", "--style", "nice"], ["filters", "--output", "x.png"],
     ["embed", "a.jpg", "--model", "m", "--output", "x.npy", "--tokens", "some"],
   ]) func wrongUsage(_ arguments: [String]) throws {
     let quoted = arguments.map { "'\($0)'" }.joined(separator: " ")

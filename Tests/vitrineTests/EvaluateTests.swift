@@ -128,7 +128,7 @@ import Testing
         [Command.photos, "--model", Fixtures.models.appending("timm-dinov2").string], 1,
         "no classification head"
       ),
-      ([Command.photos, "--model", Self.model, "--confusion", "c.png"], 64, "name the file .csv"),
+      ([Command.photos, "--model", Self.model, "--confusion", "c.jpg"], 64, "name the file .csv or .png"),
       ([Command.photos, "--model", Self.model, "--split", "rest"], 64, "split"),
       ([Command.photos], 64, "--model"),
     ] as [([String], Int32, String)] {

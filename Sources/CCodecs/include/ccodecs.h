@@ -1,4 +1,5 @@
-// JPEG and PNG decoding to 8-bit RGB behind calls that return errors, and the inner loops of resampling.
+// JPEG and PNG decoding to 8-bit RGB and PNG encoding behind calls that return errors, and the inner loops of
+// resampling.
 //
 // libjpeg and libpng report failures by longjmp. Swift frames must never be jumped over, so each setjmp and
 // its longjmp stay within one C function of this module; what leaves is a status and a sentence.
@@ -86,6 +87,44 @@ ccodecs_status ccodecs_png_decode(ccodecs_png *png, uint8_t *rgb, ccodecs_failur
 uint32_t ccodecs_png_rows(const ccodecs_png *png);
 
 void ccodecs_png_close(ccodecs_png *png);
+
+// MARK: Writing PNG (png_writer.c)
+
+/// The samples of the rows to be written.
+typedef enum {
+  /// uint8 [height, width, 3].
+  CCODECS_ROWS_RGB,
+  /// uint8 [height, width]: indices of a palette.
+  CCODECS_ROWS_INDEXED,
+} ccodecs_row_format;
+
+/// How much work compression does, which suits what the picture holds.
+typedef enum {
+  /// Photographs: rows filtered in the way that seems best, little effort of zlib, which gains nothing here.
+  CCODECS_CONTENT_PHOTO,
+  /// Areas of one colour, lines and text: no filter, all the effort of zlib.
+  CCODECS_CONTENT_DRAWING,
+} ccodecs_content;
+
+/// Takes the next bytes of a file; returns 0 to stop.
+typedef int (*ccodecs_sink)(void *context, const uint8_t *bytes, size_t count);
+
+/// A picture to be written.
+typedef struct {
+  const uint8_t *rows;
+  uint32_t width;
+  uint32_t height;
+  ccodecs_row_format format;
+  ccodecs_content content;
+  /// uint8 [palette_count, 3], of at most 256 colours; with CCODECS_ROWS_INDEXED alone.
+  const uint8_t *palette;
+  size_t palette_count;
+} ccodecs_picture;
+
+/// Writes a PNG file to `sink`: 8 bits in RGB, or 1, 2, 4 or 8 bits with a palette, no metadata, so that the
+/// same picture always gives the same bytes of the same libraries.
+ccodecs_status ccodecs_png_write(const ccodecs_picture *picture, ccodecs_sink sink, void *context,
+                                 ccodecs_failure *failure);
 
 // MARK: Resampling (resample.c)
 

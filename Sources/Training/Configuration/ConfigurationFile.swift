@@ -201,14 +201,3 @@ extension DecodingError {
     }
   }
 }
-
-extension JSONValue {
-  /// On one line, keys sorted.
-  var compactText: String {
-    get throws {
-      let encoder = JSONEncoder()
-      encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-      return String(decoding: try encoder.encode(self), as: UTF8.self)
-    }
-  }
-}

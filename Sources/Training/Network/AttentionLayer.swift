@@ -75,6 +75,7 @@ extension ShardPass {
       let p = probabilities(qkv)
       let dp = arena.matrix(rows: p.rows, columns: p.columns)
       products.multiplyTransposed(dOutput, qkv.values, into: dp)
+      attentionObserver?(block, sample, head, p.view, dp.view)
       if rates.attention > 0, let dropout {
         let site = Dropout.Site.attention(block: block, head: head)
         dropout.apply(rates.attention, site, sample: sample, to: dp)

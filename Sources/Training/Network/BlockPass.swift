@@ -104,7 +104,7 @@ extension ShardPass {
     arena.scope {
       let columns = 0..<gradient.columns
       var dBranch = gradient.view
-      if let scale, let branch {
+      if trainsParameters, let scale, let branch {
         addLayerScaleGradient(branch.view, gradient.view, scale, path: path, block: block)
       }
       let isPostNorm = configuration.block == .postNorm

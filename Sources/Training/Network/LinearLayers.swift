@@ -8,11 +8,12 @@ extension ShardPass {
       x, weight: weights[layer.weight].forward, bias: layer.bias.map { values[$0] }, into: out)
   }
 
-  /// Adds the gradients of weight and bias.
+  /// Adds the gradients of weight and bias, where they are wanted.
   /// - Parameters:
   ///   - x: the layer's input [R, K].
   ///   - dy: gradient of its output [R, O].
   func linearBackward(_ x: MatrixView, _ layer: ModelSlots.Linear, _ dy: MatrixView) {
+    guard trainsParameters else { return }
     products.addWeightGradient(dy, x, to: gradients.mutable(layer.weight))
     if let bias = gradients.pointer(layer.bias) { Backward.addColumnSums(dy, to: bias) }
   }

@@ -25,13 +25,17 @@ extension ShardPass {
   ///   - dy: gradient of its output [Q, D], from before the last dropout.
   ///   - dx: receives the gradient of its input [Q, D].
   ///
-  /// The saved hidden layer is used up.
+  /// The saved hidden layer is used up, unless activations are kept.
   func mlpBackward(
     _ x: MatrixView, _ layer: ModelSlots.MLP, block: Int, saved: BlockActivations, _ dy: MatrixView,
     into dx: MutableMatrixView
   ) {
-    let hidden = saved.hidden
     arena.scope {
+      var hidden = saved.hidden
+      if keepsActivations {
+        hidden = arena.matrix(rows: hidden.rows, columns: hidden.columns)
+        hidden.copy(from: saved.hidden.view)
+      }
       let gradient = arena.matrix(rows: hidden.rows, columns: hidden.columns)
       let dActivated = gradient[0..<gradient.rows, 0..<configuration.mlpDim]
       let isPlain = layer.innerNorm == nil && (dropout == nil || rates.projection == 0)

@@ -34,11 +34,11 @@ extension ShardPass {
     case .layerNorm:
       Backward.layerNorm(
         x, dy, gamma: values.pointer(norm.gamma), epsilon: norm.epsilon, into: dx, adding: adding,
-        gammaGradient: gradients.pointer(norm.gamma), betaGradient: gradients.pointer(norm.beta))
+        gammaGradient: gradientPointer(norm.gamma), betaGradient: gradientPointer(norm.beta))
     case .rmsNorm:
       Backward.rmsNorm(
         x, dy, gamma: values.pointer(norm.gamma), epsilon: norm.epsilon, into: dx, adding: adding,
-        gammaGradient: gradients.pointer(norm.gamma))
+        gammaGradient: gradientPointer(norm.gamma))
     }
   }
 
@@ -57,6 +57,11 @@ extension ShardPass {
       let gradient = dy[0..<dy.rows, columns]
       normBackward(x[0..<x.rows, columns], norm, gradient.view, into: gradient, adding: false)
     }
+  }
+
+  /// Where the gradient of a parameter goes; nil where it is not wanted.
+  private func gradientPointer(_ slot: Slot?) -> UnsafeMutablePointer<Float>? {
+    trainsParameters ? gradients.pointer(slot) : nil
   }
 
   private func forEachHead(

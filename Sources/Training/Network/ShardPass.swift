@@ -11,6 +11,8 @@ final class ShardPass {
     case all
     /// The heads alone: a linear probe.
     case head
+    /// None: the gradients of activations alone are wanted.
+    case none
   }
 
   let slots: ModelSlots
@@ -47,9 +49,21 @@ final class ShardPass {
     products = Products(precision: precision, arena: arena)
     self.weights = weights
     activation = configuration.activation.function
-    gradientBuffer = FloatBuffer(count: layout.bufferCount)
+    gradientBuffer = FloatBuffer(count: extent == .none ? 0 : layout.bufferCount)
     values = ParameterValues(base: gradientBuffer.base)
   }
+
+  /// Whether parameters get gradients.
+  var trainsParameters: Bool { extent != .none }
+
+  /// Sees the attention probabilities of a head, [queries, N], and their gradient, as the backward pass comes to them: blocks from the
+  /// last to the first.
+  typealias AttentionObserver = (
+    _ block: Int, _ sample: Int, _ head: Int, _ probabilities: MatrixView, _ gradient: MatrixView
+  ) -> Void
+  private(set) var attentionObserver: AttentionObserver?
+  /// Whether another backward pass over the same activations follows.
+  private(set) var keepsActivations = false
 
   /// The gradients of the last training pass.
   var gradients: ParameterValues { ParameterValues(base: gradientBuffer.base) }
@@ -89,6 +103,38 @@ final class ShardPass {
       classifyBackward(head, dLogits, into: gradient)
       backward(walk, gradient)
       return totals
+    }
+  }
+
+  /// A forward pass, and backward passes from classes of the caller's choice, without dropout; parameters get no gradients.
+  /// - Parameters:
+  ///   - shard: one sample, whose targets and labels are not read.
+  ///   - choose: receives the logits [C], and gives the classes.
+  ///   - observer: gives for each of these, by its number, what sees what comes back to the attentions.
+  func explain(
+    _ shard: Shard, values: ParameterValues, choose: (UnsafeBufferPointer<Float>) -> [Int],
+    observer: (_ pass: Int) -> AttentionObserver
+  ) {
+    precondition(extent == .none && shard.targets.rows == 1, "a pass that trains, or several samples")
+    begin(shard, values, nil)
+    defer { (attentionObserver, keepsActivations) = (nil, false) }
+    arena.scope {
+      let head = headActivations()
+      let (walk, tokens) = forward(shard, keepsActivations: true)
+      classify(tokens, saving: head)
+      let labels = choose(head.logits.view.row(0))
+      for (pass, label) in labels.enumerated() {
+        attentionObserver = observer(pass)
+        keepsActivations = pass + 1 < labels.count
+        arena.scope {
+          let dLogits = arena.matrix(rows: 1, columns: configuration.numClasses)
+          dLogits.row(0).update(repeating: 0)
+          dLogits.row(0)[label] = 1
+          let gradient = arena.matrix(rows: tokens.rows, columns: tokens.columns)
+          classifyBackward(head, dLogits, into: gradient)
+          backward(walk, gradient)
+        }
+      }
     }
   }
 
@@ -193,6 +239,7 @@ final class ShardPass {
       }
       gradient = dInput
     }
+    guard trainsParameters else { return }
     if let norm = slots.preNorm, let unnormed = walk.unnormed {
       normBackward(unnormed, norm, gradient.view, into: gradient, adding: false)
     }

@@ -19,6 +19,7 @@ import SystemPackage
 ///
 /// - `config.json`: the configuration, resolved
 /// - `metrics.jsonl`: a line each epoch and every so many steps
+/// - `history.png`: the metrics of the epochs, drawn by the command line after each
 /// - `last/`, `best/`: the model after the last and the best evaluated epoch, in timm's form
 /// - `last/state.safetensors`: all that a resumed run needs, in one file that is replaced as a whole
 /// - `tensorboard/`: event files, where wanted
@@ -34,6 +35,7 @@ public struct RunFolder: Sendable {
 
   public var configuration: FilePath { path.appending("config.json") }
   public var metrics: FilePath { path.appending("metrics.jsonl") }
+  public var history: FilePath { path.appending("history.png") }
   public var last: FilePath { path.appending("last") }
   public var best: FilePath { path.appending("best") }
   public var state: FilePath { last.appending("state.safetensors") }

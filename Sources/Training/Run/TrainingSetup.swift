@@ -103,26 +103,9 @@ public struct TrainingSetup {
     let configuration = store.layout.architecture.configuration
     var fresh: [String] = []
     for tensor in store.layout.savedTensors {
-      let shape = source.shape(tensor.name)
-      let values: [Float]
-      if tensor.name == "pos_embed", let shape, shape.last == configuration.embedDim {
-        values = try source.positions(
-          for: configuration.gridSize, positioned: configuration.numPositionedPrefixTokens)
-      } else if shape == tensor.shape {
-        values = try source.floats(tensor.name)
-      } else if tensor.parameter.isHead {
+      guard let values = try source.values(of: tensor, configuration) else {
         fresh.append(tensor.name)
         continue
-      } else {
-        throw TrainingError.configuration(
-          key: "model.model_args",
-          reason:
-            "the network needs \(tensor.name) of shape \(tensor.shape), but the model to begin with has "
-            + (shape.map { "\($0)" } ?? "none"))
-      }
-      guard values.count == tensor.elements.count else {
-        throw TrainingError.configuration(
-          key: "model.model_args", reason: "\(tensor.name) of the model to begin with does not fit")
       }
       store.withElements(of: tensor) { _ = $0.update(fromContentsOf: values) }
     }

@@ -45,32 +45,32 @@ package typealias LayerInputObserver = @Sendable (_ layer: String, _ input: Matr
 /// Only attention looks at several tokens. All else is done for some rows at a time, from the end of one attention to the
 /// beginning of the next, so that what is between stays in a core's cache and threads meet twice a block.
 struct BlockWalk: @unchecked Sendable {
-  private let model: VisionTransformer
+  let model: VisionTransformer
   /// [B * N, D], changed in place; of a narrowed walk [B * n, D].
   let tokens: MutableMatrixView
   /// B
-  private let images: Int
+  let images: Int
   /// One for each attention branch of a block.
-  private let branches: [BranchMemory]
+  let branches: [BranchMemory]
   /// Runs the operations on some rows: on one thread, unless the walk is narrowed.
   private let compute: Compute
   private let clock: OperationClock?
   private let layerInputs: LayerInputObserver?
 
-  private struct BranchMemory {
+  struct BranchMemory {
     let projections: Projections
     /// The heads' outputs, a row for each row of the queries.
     let heads: Matrix
   }
 
   /// Queries, keys and values [B * N, 3D], and the queries that attend: their first D columns, or a copy of some rows of these.
-  private enum Projections {
+  enum Projections {
     case floats(queries: MutableMatrixView, qkv: MutableMatrixView)
     case halves(queries: HalfMatrixView, qkv: HalfMatrixView)
   }
 
   /// float32, or what the next operation would round it to anyway.
-  private enum Matrix {
+  enum Matrix {
     case floats(MutableMatrixView)
     case halves(HalfMatrixView)
   }
@@ -191,63 +191,6 @@ struct BlockWalk: @unchecked Sendable {
       return BranchMemory(projections: projections, heads: heads)
     }
     return BlockWalk(self, tokens: few, branches: branches, compute: compute)
-  }
-
-  /// The heads of all rows.
-  func attend(_ block: Parameters.Block, _ compute: Compute, _ arena: Arena) {
-    let dim = tokens.columns
-    let (keyColumns, valueColumns) = (dim..<2 * dim, 2 * dim..<3 * dim)
-    for (branch, memory) in zip(block.attentions, branches) {
-      let input: AttentionInput
-      switch memory.projections {
-      case .halves(let queries, let qkv):
-        let rows = 0..<qkv.rows
-        input = .halves(queries: queries, keys: qkv[rows, keyColumns], values: qkv[rows, valueColumns])
-      case .floats(let queries, let qkv):
-        let rows = 0..<qkv.rows
-        let (keys, values) = (qkv[rows, keyColumns].view, qkv[rows, valueColumns].view)
-        if let differential = branch.differential, case .floats(let heads) = memory.heads {
-          subtract(queries.view, keys, values, differential, into: heads, compute, arena)
-          continue
-        }
-        input = .floats(queries: queries.view, keys: keys, values: values)
-      }
-      let output: AttentionOutput =
-        switch memory.heads {
-        case .halves(let heads): .halves(heads)
-        case .floats(let heads): .floats(heads)
-        }
-      compute.attention(
-        input, images: images, numHeads: model.configuration.numHeads, into: output, arena: arena)
-    }
-  }
-
-  /// The difference of two attentions, each head with queries and keys of half its width (timm's `DiffAttention`).
-  private func subtract(
-    _ queries: MatrixView, _ keys: MatrixView, _ values: MatrixView, _ differential: Parameters.Differential,
-    into out: MutableMatrixView, _ compute: Compute, _ arena: Arena
-  ) {
-    let width = model.configuration.headDim
-    let (rows, keyRows) = (0..<queries.rows, 0..<keys.rows)
-    arena.scope {
-      let second = arena.matrix(rows: queries.rows, columns: width)
-      for head in 0..<model.configuration.numHeads {
-        let columns = head * width..<(head + 1) * width
-        let middle = columns.lowerBound + width / 2
-        let target = out[rows, columns]
-        for (half, result) in [(columns.lowerBound..<middle, target), (middle..<columns.upperBound, second)] {
-          compute.attention(
-            .floats(
-              queries: queries[rows, half], keys: keys[keyRows, half], values: values[keyRows, columns]),
-            images: images, numHeads: 1, into: .floats(result), arena: arena)
-        }
-        for row in rows {
-          let (a, b) = (target.row(row), second.row(row))
-          for column in a.indices { a[column] -= differential.lambda * b[column] }
-        }
-        compute.normalize(target.view, differential.norm, into: target)
-      }
-    }
   }
 
   // MARK: After attention

@@ -72,26 +72,29 @@ public final class InferenceSession {
   ///   - allTokens: whether all tokens are wanted. Where they are not, the last block leaves those out that pool and heads do not
   ///     read (all but the class token, where the pool is that), with the same bits as the result.
   ///   - observer: sees the tokens [B * N, D] at each stage; all of them, then.
+  ///   - attention: sees what the tokens attend to.
   ///   - body: receives the output.
   public func run<R>(
     _ batch: Batch, allTokens: Bool = true, observer: ((Stage, MatrixView) -> Void)? = nil,
-    body: (Output) throws -> R
+    attention: AttentionObserver? = nil, body: (Output) throws -> R
   ) rethrows -> R {
-    try run(batch, allTokens: allTokens, observer: observer, layerInputs: nil, body: body)
+    try run(
+      batch, allTokens: allTokens, observer: observer, attention: attention, layerInputs: nil, body: body)
   }
 
   /// As above.
   /// - Parameter layerInputs: sees what goes into the blocks' layers.
   package func run<R>(
     _ batch: Batch, allTokens: Bool = true, observer: ((Stage, MatrixView) -> Void)? = nil,
-    layerInputs: LayerInputObserver?, body: (Output) throws -> R
+    attention: AttentionObserver? = nil, layerInputs: LayerInputObserver?, body: (Output) throws -> R
   ) rethrows -> R {
     try arena.scope {
       let output = timed(.other) {
+        let depth = model.configuration.depth
+        let looksAtAll = allTokens || observer != nil || attention?.layers.contains(depth - 1) == true
         let tokens = encode(
-          batch, blocks: model.configuration.depth,
-          leading: allTokens || observer != nil ? nil : model.configuration.numReadTokens, observer: observer,
-          layerInputs: layerInputs)
+          batch, blocks: depth, leading: looksAtAll ? nil : model.configuration.numReadTokens,
+          observer: observer, attention: attention, layerInputs: layerInputs)
         let normed = normalized(tokens)
         observer?(.norm, normed)
         return timed(.head) {
@@ -113,7 +116,21 @@ public final class InferenceSession {
     precondition(
       (0..<model.configuration.depth).contains(layer), "layer \(layer) of \(model.configuration.depth)")
     return try arena.scope {
-      try body(encode(batch, blocks: layer + 1, leading: nil, observer: nil, layerInputs: nil))
+      try body(
+        encode(batch, blocks: layer + 1, leading: nil, observer: nil, attention: nil, layerInputs: nil))
+    }
+  }
+
+  /// Runs the network as far as somebody looks at what the tokens attend to.
+  public func run(_ batch: Batch, attention: AttentionObserver) {
+    let depth = model.configuration.depth
+    precondition(
+      !attention.layers.isEmpty && (0..<depth).contains(attention.layers),
+      "layers \(attention.layers) of \(depth)")
+    arena.scope {
+      _ = encode(
+        batch, blocks: attention.layers.upperBound, leading: nil, observer: nil, attention: attention,
+        layerInputs: nil)
     }
   }
 
@@ -123,7 +140,7 @@ public final class InferenceSession {
   /// - Parameter leading: how many tokens of each image are wanted, from the first on; nil for all.
   private func encode(
     _ batch: Batch, blocks: Int, leading: Int?, observer: ((Stage, MatrixView) -> Void)?,
-    layerInputs: LayerInputObserver?
+    attention: AttentionObserver?, layerInputs: LayerInputObserver?
   ) -> MatrixView {
     let tokens = timed(.patchEmbedding) { embed(batch) }
     observer?(.embeddings, tokens.view)
@@ -146,7 +163,8 @@ public final class InferenceSession {
         walk.finish(block, 0..<walk.tokens.rows, walk.lane(0, arena))
         return walk.tokens.view
       }
-      timed(.attention) { walk.attend(block, compute, arena) }
+      let show = attention?.showing(index)
+      timed(.attention) { walk.attend(block, compute, arena, showing: show) }
       let next = pauses || isLast ? nil : blocks[index + 1]
       compute.forEachRowBlock(tokens.rows, arenas: arenas) { rows, arena, lane in
         let lane = walk.lane(lane, arena)

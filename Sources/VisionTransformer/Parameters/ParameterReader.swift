@@ -21,7 +21,7 @@ struct ParameterReader {
 
   init(
     _ tensors: NamedTensors, _ configuration: ViTConfiguration, precision: Precision, pool: ThreadPool?,
-    describesOnly: Bool, substitutes: LayerSubstitutes?
+    describesOnly: Bool, substitutes: LayerSubstitutes? = nil
   ) {
     weights = WeightReader(tensors, describesOnly: describesOnly, substitutes: substitutes)
     self.configuration = configuration

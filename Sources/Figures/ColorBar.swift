@@ -1,0 +1,56 @@
+import Images
+
+/// Says which colour stands for which value.
+public struct ColorBar: Sendable {
+  public var map: ColorMap
+  /// Numbers beside the bar, each at its share of the bar's height from the bottom.
+  public var ticks: [(share: Double, label: String)]
+  /// What the values are.
+  public var title: String?
+
+  public init(map: ColorMap, ticks: [(share: Double, label: String)], title: String? = nil) {
+    (self.map, self.ticks, self.title) = (map, ticks, title)
+  }
+
+  public init(_ scale: ColorScale, title: String? = nil, format: NumberFormat = .plain) {
+    let (low, high) = (Double(scale.range.lowerBound), Double(scale.range.upperBound))
+    let ticks = Ticks(low...high, limit: 6, format: format)
+    map = scale.map
+    self.title = title
+    self.ticks = ticks.values.map { value in
+      (high > low ? (value - low) / (high - low) : 0.5, ticks.label(value))
+    }
+  }
+
+  private static let barWidth = 11.0
+  private static let gap = 5.0
+
+  /// How much room the bar takes with its numbers and title, in points.
+  func width(_ ruler: borrowing Canvas) -> Double {
+    let title = title == nil ? 0 : Canvas.lineHeight(ruler.theme.label) + Self.gap
+    return Self.barWidth + Self.gap + ruler.width(of: ticks.map(\.label), ruler.theme.tick) + title
+  }
+
+  /// Draws the bar with its top left corner at a point.
+  func draw(on canvas: borrowing Canvas, at corner: Point, height: Double) throws(ImageError) {
+    let theme = canvas.theme
+    let corner = canvas.snapped(corner)
+    let (rows, columns) = (
+      max(2, Int((height * canvas.scale).rounded())), Int((Self.barWidth * canvas.scale).rounded())
+    )
+    let values = ValueMap(rows: rows, columns: 1, values: (0..<rows).map { Float(rows - 1 - $0) })
+    let scale = ColorScale(map, 0...Float(rows - 1))
+    canvas.draw(try HeatMap(values, scale: scale).image(ImageSize(height: rows, width: columns)), at: corner)
+    let bar = Rectangle(x: corner.x, y: corner.y, width: Self.barWidth, height: height)
+    canvas.frame(bar, theme.muted, width: 0.6)
+    for tick in ticks {
+      let y = bar.maxY - tick.share * height
+      canvas.line([Point(bar.maxX, y), Point(bar.maxX + 2.5, y)], theme.muted, width: 0.8)
+      canvas.draw(tick.label, at: Point(bar.maxX + Self.gap, y), TextAnchor(.start, .middle), theme.tick)
+    }
+    if let title {
+      let x = bar.maxX + 2 * Self.gap + canvas.width(of: ticks.map(\.label), theme.tick)
+      canvas.draw(title, at: Point(x, bar.midY), TextAnchor(.middle, .top), theme.label, turned: true)
+    }
+  }
+}

@@ -1,0 +1,72 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite struct QuantizeTests {
+  private static let sample = Fixtures.project.appending("samples/models/cifar10").string
+
+  @Test func writesAModelAndWhatItCost() throws {
+    let folder = try TemporaryFolder()
+    let target = folder.path.appending("model").string
+    let run = try Command.run(
+      "quantize", Self.sample, "--calibration", Command.photos, "--images", "8", "--output", target,
+      "--evaluate",
+      Command.photos, "--threads", "2")
+    #expect(run.status == 0 && run.errors.contains("airplane") == false)
+    #expect(run.output.contains("blocks.0.attn.qkv") && run.output.contains("cosine to float32 0.99"))
+    #expect(run.output.contains("top-1") && run.output.contains("images/s"))
+    let names = try Set(FileManager.default.contentsOfDirectory(atPath: target))
+    #expect(names == ["config.json", "model.safetensors", "quantization.json", "quantization.png"])
+    let report = try JSONSerialization.jsonObject(
+      with: Data(contentsOf: URL(fileURLWithPath: target + "/quantization.json")))
+    let members = try #require(report as? [String: Any])
+    #expect(members["scheme"] as? String == "w8a8" && members["calibration_images"] as? Int == 8)
+    let layers = try #require(members["layers"] as? [[String: Any]])
+    #expect(layers.contains { $0["name"] as? String == "head" && $0["type"] as? String == "int8" })
+
+    // Every command reads it, in integers where nobody says otherwise.
+    let inspected = try Command.run("inspect", target)
+    #expect(inspected.status == 0 && inspected.output.contains("I8") && inspected.output.contains("w8a8"))
+    let classified = try Command.run("classify", Command.photos, "--model", target, "--format", "jsonl")
+    let forced = try Command.run(
+      "classify", Command.photos, "--model", target, "--format", "jsonl", "--precision", "int8")
+    #expect(classified.status == 0 && classified.output == forced.output && !classified.output.isEmpty)
+    let benched = try Command.run("bench", "--model", target, "--iterations", "2", "--json")
+    #expect(benched.status == 0 && benched.output.contains("\"precision\":\"int8\""))
+    let converted = try Command.run("convert", target, "--output", folder.path.appending("floats").string)
+    #expect(converted.status == 0)
+    let maps = try Command.run(
+      "attention", Fixtures.project.appending("samples/photos/cat.jpg").string, "--model", target, "--output",
+      folder.path.appending("maps").string)
+    #expect(maps.status == 0)
+    let again = try Command.run(
+      "quantize", target, "--calibration", Command.photos, "--output", folder.path.appending("twice").string)
+    #expect(again.status == 1 && again.errors.contains("integers already (w8a8)"))
+  }
+
+  @Test func refusesBeforeItWorks() throws {
+    let folder = try TemporaryFolder()
+    let target = folder.path.appending("model").string
+    try folder.write("{}", to: "model/config.json")
+    let there = try Command.run("quantize", Self.sample, "--calibration", Command.photos, "--output", target)
+    #expect(there.status == 1 && there.errors.contains("holds a config.json already"))
+    let empty = folder.path.appending("empty").string
+    try FileManager.default.createDirectory(atPath: empty, withIntermediateDirectories: true)
+    let other = folder.path.appending("other").string
+    let none = try Command.run("quantize", Self.sample, "--calibration", empty, "--output", other)
+    #expect(
+      none.status == 1 && none.errors.contains("could be read")
+        && !FileManager.default.fileExists(atPath: other))
+    for (arguments, message) in [
+      (["--max-drop", "1"], "give --evaluate"), (["--group-size", "48"], "--group-size must be 32 or 64"),
+      (["--min-cosine", "2"], "--min-cosine must be"), (["--images", "0"], "--images must be"),
+    ] {
+      let run = try Command.run(
+        "quantize", [Self.sample, "--calibration", Command.photos, "--output", other] + arguments)
+      #expect(run.status == 64 && run.errors.contains(message))
+    }
+    let unknown = try Command.run(
+      "quantize", Self.sample, "--calibration", Command.photos, "--output", other, "--keep", "blocks.77")
+    #expect(unknown.status == 1 && unknown.errors.contains("--keep blocks.77: no layer is called so"))
+  }
+}

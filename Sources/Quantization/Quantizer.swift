@@ -92,8 +92,16 @@ public struct Quantizer {
     return warnings
   }
 
-  /// Rows of each layer's input that are kept to judge by.
-  private var sampleCount: Int { options.scheme == .w4 ? 4096 : 2048 }
+  /// Rows of each layer's input that are kept to judge by. Those of 4 bits lean on what they were compensated with: they get more, as
+  /// far as there is memory for it.
+  private var sampleCount: Int {
+    guard options.scheme == .w4 else { return 1024 }
+    let rowBytes = model.quantizableLayers.filter(\.readsAlone).reduce(0) { sum, layer in
+      sum + 2 * layer.shape.dropFirst().reduce(1, *)
+    }
+    let budget = (192 << 20) + model.parameterCount
+    return min(4096, max(1024, budget / max(1, rowBytes)))
+  }
   /// Images on which each layer alone is tried.
   private static let weighedImages = 8
 

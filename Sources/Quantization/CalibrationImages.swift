@@ -32,17 +32,17 @@ public struct CalibrationImages: Sendable {
     var failures: [(path: FilePath, reason: String)] = []
     let inputsInOrder = order.lazy.map { inputs[$0] }.makeIterator()
     _ = try InferencePipeline(model: model, options: options).run(
-      inputsInOrder, cancellation: enough, infer: { _, images in images }
-    ) { item in
-      if cancellation.isCancelled { enough.cancel() }
-      guard images.count < count else { return }
-      switch item.outcome {
-      case .success(let success): images.append(success.value)
-      case .failure(let error): failures.append((item.path, "\(error)"))
-      }
-      progress(Double(images.count) / Double(count))
-      if images.count == count { enough.cancel() }
-    }
+      inputsInOrder, cancellation: enough, infer: { _, images in images },
+      deliver: { item in
+        if cancellation.isCancelled { enough.cancel() }
+        guard images.count < count else { return }
+        switch item.outcome {
+        case .success(let success): images.append(success.value)
+        case .failure(let error): failures.append((item.path, "\(error)"))
+        }
+        progress(Double(images.count) / Double(count))
+        if images.count == count { enough.cancel() }
+      })
     if cancellation.isCancelled { throw CancellationError() }
     guard !images.isEmpty else {
       throw QuantizationError.noImages(

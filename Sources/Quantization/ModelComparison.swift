@@ -43,24 +43,24 @@ public struct ModelComparison: Sendable, Encodable, Equatable {
     cancellation: Cancellation, progress: @escaping @Sendable (Double) -> Void
   ) throws -> ModelComparison {
     let pairs = try ImageRuns(pool: pool, cancellation: cancellation).map(
-      images, sessions: { (InferenceSession(reference), InferenceSession(model)) }, progress: progress
-    ) { sessions, image -> Pair in
-      sessions.0.run(.images([image])) { wanted in
-        sessions.1.run(.images([image])) { found in
-          var pair = Pair(feature: Vectors.cosine(wanted.features.row(0), found.features.row(0)))
-          let first = model.configuration.numPrefixTokens
-          let patches = (first..<wanted.tokens.rows).map {
-            Vectors.cosine(wanted.tokens.row($0), found.tokens.row($0))
+      images, sessions: { (InferenceSession(reference), InferenceSession(model)) }, progress: progress,
+      body: { sessions, image -> Pair in
+        sessions.0.run(.images([image])) { wanted in
+          sessions.1.run(.images([image])) { found in
+            var pair = Pair(feature: Vectors.cosine(wanted.features.row(0), found.features.row(0)))
+            let first = model.configuration.numPrefixTokens
+            let patches = (first..<wanted.tokens.rows).map {
+              Vectors.cosine(wanted.tokens.row($0), found.tokens.row($0))
+            }
+            if !patches.isEmpty { pair.patches = patches.reduce(0, +) / Double(patches.count) }
+            if let a = wanted.logits?.row(0), let b = found.logits?.row(0) {
+              pair.logits = Vectors.cosine(a, b)
+              pair.agrees = Vectors.indexOfLargest(a) == Vectors.indexOfLargest(b)
+            }
+            return pair
           }
-          if !patches.isEmpty { pair.patches = patches.reduce(0, +) / Double(patches.count) }
-          if let a = wanted.logits?.row(0), let b = found.logits?.row(0) {
-            pair.logits = Vectors.cosine(a, b)
-            pair.agrees = Vectors.indexOfLargest(a) == Vectors.indexOfLargest(b)
-          }
-          return pair
         }
-      }
-    }
+      })
     func mean(_ values: [Double]) -> Double? {
       values.isEmpty ? nil : values.reduce(0, +) / Double(values.count)
     }
@@ -86,7 +86,7 @@ struct ImageRuns {
   func map<Element: Sendable, Sessions, Value: Sendable>(
     _ images: [Element], sessions: @escaping @Sendable () -> Sessions,
     progress: @escaping @Sendable (Double) -> Void = { _ in },
-    _ body: @escaping @Sendable (Sessions, Element) -> Value
+    body: @escaping @Sendable (Sessions, Element) -> Value
   ) throws -> [Value] {
     let results = Results<Value>(count: images.count)
     let workers = min(pool.threadCount, max(1, images.count))

@@ -158,12 +158,13 @@ public struct Quantizer {
     let (model, tokens) = (model, model.numTokens)
     let indexed = Array(images.enumerated())
     let recordings = try ImageRuns(pool: pool, cancellation: cancellation).map(
-      indexed, sessions: { InferenceSession(model) }, progress: { progress(.observing, $0) }
-    ) { session, image in
-      let recorder = ImageRecorder(tokens: tokens, keeping: each, seed: UInt64(image.offset))
-      session.run(.images([image.element]), layerInputs: { recorder.observe($0, $1) }) { _ in }
-      return recorder.samples
-    }
+      indexed, sessions: { InferenceSession(model) }, progress: { progress(.observing, $0) },
+      body: { session, image in
+        let recorder = ImageRecorder(tokens: tokens, keeping: each, seed: UInt64(image.offset))
+        session.run(
+          .images([image.element]), layerInputs: { recorder.observe($0, $1) }, body: { _ in })
+        return recorder.samples
+      })
     var samples: [String: LayerSamples] = [:]
     for recording in recordings {
       for (layer, rows) in recording {
@@ -231,10 +232,10 @@ public struct Quantizer {
 
   private func features(of model: VisionTransformer, _ images: [Image]) throws -> [[Float]] {
     try ImageRuns(pool: pool, cancellation: cancellation).map(
-      images, sessions: { InferenceSession(model) }
-    ) { session, image in
-      session.run(.images([image]), allTokens: false) { Array($0.features.row(0)) }
-    }
+      images, sessions: { InferenceSession(model) },
+      body: { session, image in
+        session.run(.images([image]), allTokens: false) { Array($0.features.row(0)) }
+      })
   }
 
   /// The least number of layers, those with the largest errors, that must stay floats for the bounds to hold.

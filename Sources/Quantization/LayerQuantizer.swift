@@ -59,24 +59,20 @@ package struct LayerQuantizer {
     defer { withExtendedLifetime(trial) {} }
     let importance = meanSquares(inputs)
 
-    var (best, exponent, least) = (nil as QuantizedWeight?, nil as Double?, Double.infinity)
+    var result = rounded(weight, layer, smoothing: nil, importance: importance)
+    var (exponent, least) = (nil as Double?, Double.infinity)
     for candidate in [nil] + (options.smooths && options.scheme.computesIntegers ? Self.exponents : []) {
-      var smoothing: [Float]?
+      var (rounded, smoothing) = (result, nil as [Float]?)
       if let candidate {
         smoothing = Self.smoothing(samples.magnitudes, weight.view, exponent: candidate)
         if smoothing == nil { continue }
+        rounded = self.rounded(weight, layer, smoothing: smoothing, importance: importance)
       }
-      var rounded = rounded(weight, layer, smoothing: smoothing, importance: importance)
       for input in levels(samples, inputs, smoothing: smoothing) {
         rounded.input = input
         let noise = try trial.noise(of: rounded)
-        if noise < least || best == nil { (best, exponent, least) = (rounded, candidate, noise) }
+        if noise < least { (result, exponent, least) = (rounded, candidate, noise) }
       }
-    }
-    guard var result = best else {
-      return QuantizedLayer(
-        name: layer.name, weight: rounded(weight, layer, smoothing: nil, importance: importance), bias: nil,
-        smoothing: nil, signal: nil, noise: nil)
     }
     if options.compensates,
       var candidate = compensated(weight, layer, trial: trial, smoothing: result.smoothing)

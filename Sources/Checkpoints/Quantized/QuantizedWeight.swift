@@ -144,7 +144,14 @@ public struct QuantizedWeight: Sendable, Equatable {
   }
 
   /// Bytes in a file.
-  public var byteCount: Int { fileTensors(name: "", shape: []).reduce(0) { $0 + $1.bytes.count } }
+  public var byteCount: Int {
+    let weights =
+      switch storage {
+      case .int8(let levels): levels.count
+      case .int4(let nibbles, let groupScales, _): nibbles.count + groupScales.count
+      }
+    return weights + 4 * outputs + (smoothing == nil ? 0 : 2 * inner) + (input == nil ? 0 : 5)
+  }
 }
 
 extension QuantizedWeight {

@@ -56,7 +56,9 @@ struct ParameterReader {
   mutating func linear(
     _ name: String, outputs: Int, inputs: Int, hasBias: Bool
   ) throws(CheckpointError) -> Parameters.Linear {
-    if precision == .int8, let weight = try quantized("\(name).weight", outputs: outputs, inputs: inputs) {
+    if precision == .int8, !weights.describesOnly,
+      let weight = try quantized("\(name).weight", outputs: outputs, inputs: inputs)
+    {
       return Parameters.Linear(
         name: name, weight: weight, bias: hasBias ? try vector("\(name).bias", count: outputs) : nil)
     }
@@ -70,9 +72,6 @@ struct ParameterReader {
     guard inputs <= PackedMatrix.largestInner,
       let weight = try weights.quantized(name, shape: [outputs, inputs])
     else { return nil }
-    guard !weights.describesOnly else {
-      return PackedMatrix(describing: outputs, inner: inputs, precision: .int8)
-    }
     var levels = RowLevels()
     if let smoothing = weight.smoothing {
       let multipliers = try matrix(rows: 1, columns: inputs)

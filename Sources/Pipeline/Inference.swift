@@ -15,8 +15,9 @@ public enum TokenSelection: String, CaseIterable, Sendable {
   case pooled
 
   /// The shape of one image's features.
-  public func shape(_ model: VisionTransformer) -> [Int] {
-    let dim = model.configuration.embedDim
+  /// - Parameter layer: the block that is read after; nil for the end.
+  public func shape(_ model: VisionTransformer, layer: Int?) -> [Int] {
+    let dim = layer == nil ? model.configuration.normDim : model.configuration.embedDim
     switch self {
     case .classToken, .mean: return [dim]
     case .patches: return [model.numTokens - model.configuration.numPrefixTokens, dim]

@@ -57,7 +57,7 @@ struct Embed: ParsableCommand {
     }
 
     try self.model.checkOutputs([output.path, paths?.path], model, inputs: options.paths)
-    let array = try NumpyFile(output.path, rowShape: selection.shape(model))
+    let array = try NumpyFile(output.path, rowShape: selection.shape(model, layer: layer))
     let index = try paths.map { try ResultFile($0.path) }
     let batch = BatchRun(
       model: model, options: options, decoding: self.model.preprocessing.decoding, terminal: terminal,

@@ -169,6 +169,10 @@ extension ViTConfiguration {
     representationDim ?? (globalPool == .tokenAndAverage ? 2 * embedDim : embedDim)
   }
 
+  /// Width of the tokens after the norm that follows the last block: `pytorch_pretrained_vit` has its representation layer before
+  /// that.
+  public var normDim: Int { representationPrecedesNorm ? representationDim ?? embedDim : embedDim }
+
   /// Floats of one patch row: the channels of P x P pixels.
   public var patchDim: Int { inChannels * patchSize.height * patchSize.width }
 

@@ -31,12 +31,6 @@ struct ParameterReader {
 
   private var tensors: NamedTensors { weights.tensors }
 
-  /// The width of the norm after the last block: `pytorch_pretrained_vit` has its representation layer before it.
-  var normDim: Int {
-    configuration.representationPrecedesNorm
-      ? configuration.representationDim ?? configuration.embedDim : configuration.embedDim
-  }
-
   // MARK: Layers
 
   mutating func vector(_ name: String, count: Int) throws(CheckpointError) -> MatrixView {

@@ -124,7 +124,6 @@ struct Parameters: Sendable {
       tensors, configuration, precision: precision, pool: pool, describesOnly: describesOnly,
       substitutes: substitutes)
     let (d, c) = (configuration.embedDim, configuration.numClasses)
-    let normDim = reader.normDim
     stem = try reader.stem()
     patchEmbedding = try reader.patchEmbedding(stem: stem)
     patchNorm = configuration.hasPatchNorm ? try reader.norm("patch_embed.norm", dim: d) : nil
@@ -133,7 +132,7 @@ struct Parameters: Sendable {
     var blocks: [Block] = []
     for index in 0..<configuration.depth { blocks.append(try reader.block(index)) }
     self.blocks = blocks
-    norm = configuration.hasNorm ? try reader.norm("norm", dim: normDim) : nil
+    norm = configuration.hasNorm ? try reader.norm("norm", dim: configuration.normDim) : nil
     attentionPool = configuration.globalPool == .attention ? try reader.attentionPool() : nil
     featureNorm = configuration.hasFeatureNorm ? try reader.norm("fc_norm", dim: d) : nil
     if let width = configuration.representationDim {

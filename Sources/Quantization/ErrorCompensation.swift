@@ -11,15 +11,12 @@ package struct ErrorCompensation {
   private let factor: FloatMatrix
 
   /// - Parameters:
-  ///   - inputs: X [R, K].
+  ///   - products: H [K, K]; overwritten.
   ///   - damping: added to the diagonal of H, as a share of its mean.
   /// - Returns: nil where H cannot be factorised, because the inputs are not finite.
-  package init?(inputs: MatrixView, damping: Float = 0.01, arena: Arena) {
-    inner = inputs.columns
+  package init?(products: FloatMatrix, damping: Float = 0.01, arena: Arena) {
+    inner = products.columns
     // Rows and columns in reverse order: the Cholesky factor of that, inverted and reversed again, is U.
-    let products = FloatMatrix(rows: inner, columns: inner)
-    defer { withExtendedLifetime(products) {} }
-    Compute.multiply(.transposed(inputs), .asIs(inputs), into: products.mutable, arena: arena)
     products.reverse()
     let diagonal = (0..<inner).map { products[$0, $0] }
     let mean = diagonal.reduce(0.0) { $0 + Double($1) } / Double(inner)

@@ -118,14 +118,8 @@ package struct LayerQuantizer {
   ) -> QuantizedWeight? {
     let smoothed = self.smoothed(weight, by: smoothing)
     defer { withExtendedLifetime(smoothed) {} }
-    let inputs = FloatMatrix(rows: trial.inputs.rows, columns: layer.inner)
-    defer { withExtendedLifetime(inputs) {} }
-    for row in 0..<inputs.rows {
-      let (source, target) = (trial.inputs.view.row(row), inputs.mutable.row(row))
-      let factor = trial.weights[row].squareRoot()
-      for k in 0..<layer.inner { target[k] = factor * source[k] / (smoothing?[k] ?? 1) }
-    }
-    guard let compensation = ErrorCompensation(inputs: inputs.view, arena: arena) else { return nil }
+    let (importance, products) = self.products(layer, trial: trial, smoothing: smoothing)
+    guard let compensation = ErrorCompensation(products: products, arena: arena) else { return nil }
     guard options.keepsFourBits(layer) else {
       let scales = Elements.quantizeRows(smoothed.view).scales
       var levels = [Int8](repeating: 0, count: layer.outputs * layer.inner)
@@ -140,7 +134,7 @@ package struct LayerQuantizer {
         outputs: layer.outputs, inner: layer.inner, levels: levels, scales: scales, smoothing: smoothing)
     }
     var groups = GroupRounding(
-      smoothed.view, groupSize: options.groupSize, importance: meanSquares(inputs))
+      smoothed.view, groupSize: options.groupSize, importance: importance)
     // Not exclusive to one closure: both write through the same variable.
     withUnsafeMutablePointer(to: &groups) { groups in
       compensation.run(
@@ -148,6 +142,22 @@ package struct LayerQuantizer {
         begin: { groups.pointee.begin($0, $1, $2) }, round: { groups.pointee.round($0, $1, $2) })
     }
     return groups.weight(smoothing: smoothing)
+  }
+
+  /// The mean square of each column of the inputs, and XᵀX, where inputs count by their rows' weights.
+  private func products(
+    _ layer: Layer, trial: LayerTrial, smoothing: [Float]?
+  ) -> (importance: [Float], products: FloatMatrix) {
+    let inputs = FloatMatrix(rows: trial.inputs.rows, columns: layer.inner)
+    for row in 0..<inputs.rows {
+      let (source, target) = (trial.inputs.view.row(row), inputs.mutable.row(row))
+      let factor = trial.weights[row].squareRoot()
+      for k in 0..<layer.inner { target[k] = factor * source[k] / (smoothing?[k] ?? 1) }
+    }
+    let products = FloatMatrix(rows: layer.inner, columns: layer.inner)
+    defer { withExtendedLifetime(inputs) {} }
+    Compute.multiply(.transposed(inputs.view), .asIs(inputs.view), into: products.mutable, arena: arena)
+    return (meanSquares(inputs), products)
   }
 
   private func smoothed(_ weight: FloatMatrix, by smoothing: [Float]?) -> FloatMatrix {

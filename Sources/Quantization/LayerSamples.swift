@@ -1,5 +1,6 @@
 import Checkpoints
 import Kernels
+import Synchronization
 
 /// Some of the rows that went into a layer, and the range of all.
 package struct LayerSamples: Sendable {
@@ -11,10 +12,12 @@ package struct LayerSamples: Sendable {
   private(set) var least: [Float]
   private(set) var largest: [Float]
 
-  package init(inner: Int) {
+  /// - Parameter capacity: rows that will be kept, so that memory is taken once.
+  package init(inner: Int, capacity: Int = 0) {
     self.inner = inner
     least = [Float](repeating: 0, count: inner)
     largest = least
+    rows.reserveCapacity(capacity * inner)
   }
 
   /// R
@@ -36,7 +39,7 @@ package struct LayerSamples: Sendable {
     }
   }
 
-  /// Adds those of later images.
+  /// Adds those of a later image.
   mutating func append(_ other: LayerSamples) {
     rows += other.rows
     for k in 0..<inner {
@@ -88,5 +91,38 @@ final class ImageRecorder: @unchecked Sendable {
     for row in 0..<input.rows { samples.see(input.row(row)) }
     for row in kept where (first..<first + input.rows).contains(row) { samples.keep(input.row(row - first)) }
     self.samples[layer] = samples
+  }
+}
+
+/// What went into the layers for all images: recordings come from any thread, and are put together in the order of the images.
+final class SampleCollection: Sendable {
+  private struct State {
+    var samples: [String: LayerSamples] = [:]
+    /// Recordings that wait for one before them.
+    var waiting: [Int: [String: LayerSamples]] = [:]
+    var next = 0
+  }
+
+  private let state = Mutex(State())
+  /// Rows of each layer, at most.
+  private let capacity: Int
+
+  init(capacity: Int) { self.capacity = capacity }
+
+  func add(_ recording: [String: LayerSamples], ofImage index: Int) {
+    state.withLock { state in
+      state.waiting[index] = recording
+      while let recording = state.waiting.removeValue(forKey: state.next) {
+        for (layer, rows) in recording {
+          state.samples[layer, default: LayerSamples(inner: rows.inner, capacity: capacity)].append(rows)
+        }
+        state.next += 1
+      }
+    }
+  }
+
+  /// Hands out the samples of a layer, and lets go of them.
+  func take(_ layer: String) -> LayerSamples? {
+    state.withLock { $0.samples.removeValue(forKey: layer) }
   }
 }

@@ -152,31 +152,25 @@ public struct Quantizer {
   // MARK: Steps
 
   /// Runs the images through the model, and keeps some of what goes into each layer.
-  private func observe(_ images: [Image], _ progress: @escaping Progress) throws -> [String: LayerSamples] {
-    guard options.scheme.computesIntegers || options.compensates else { return [:] }
+  private func observe(_ images: [Image], _ progress: @escaping Progress) throws -> SampleCollection {
     let each = max(1, (sampleCount + images.count - 1) / images.count)
+    let collection = SampleCollection(capacity: each * images.count)
+    guard options.scheme.computesIntegers || options.compensates else { return collection }
     let (model, tokens) = (model, model.numTokens)
-    let indexed = Array(images.enumerated())
-    let recordings = try ImageRuns(pool: pool, cancellation: cancellation).map(
-      indexed, sessions: { InferenceSession(model) }, progress: { progress(.observing, $0) },
+    _ = try ImageRuns(pool: pool, cancellation: cancellation).map(
+      Array(images.enumerated()), sessions: { InferenceSession(model) },
+      progress: { progress(.observing, $0) },
       body: { session, image in
         let recorder = ImageRecorder(tokens: tokens, keeping: each, seed: UInt64(image.offset))
         session.run(
           .images([image.element]), layerInputs: { recorder.observe($0, $1) }, body: { _ in })
-        return recorder.samples
+        collection.add(recorder.samples, ofImage: image.offset)
       })
-    var samples: [String: LayerSamples] = [:]
-    for recording in recordings {
-      for (layer, rows) in recording {
-        if samples[layer] == nil { samples[layer] = LayerSamples(inner: rows.inner) }
-        samples[layer]?.append(rows)
-      }
-    }
-    return samples
+    return collection
   }
 
   private func quantize(
-    _ samples: [String: LayerSamples], _ progress: @escaping Progress
+    _ samples: SampleCollection, _ progress: @escaping Progress
   ) throws -> [QuantizedLayer] {
     let layers = model.quantizableLayers.filter { !self.options.keeps($0.name) }
     let results = Mutex<[Int: Swift.Result<QuantizedLayer, any Error>]>([:])
@@ -191,7 +185,8 @@ public struct Quantizer {
         return try LayerQuantizer(options: options).quantize(
           .init(
             name: layer.name, weight: weight, bias: try model.floats("\(layer.name).bias"), outputs: outputs,
-            inner: weight.count / max(1, outputs), samples: samples[layer.name], isInBlock: layer.isInBlock))
+            inner: weight.count / max(1, outputs), samples: samples.take(layer.name),
+            isInBlock: layer.isInBlock))
       }
       let done = results.withLock { results in
         results[index] = result

@@ -99,6 +99,15 @@ public struct Canvas: ~Copyable {
     cairo_fill(context)
   }
 
+  /// The inside of a polygon.
+  public func fill(_ corners: [Point], _ color: Color) {
+    set(color)
+    cairo_new_path(context)
+    for corner in corners { cairo_line_to(context, corner.x, corner.y) }
+    cairo_close_path(context)
+    cairo_fill(context)
+  }
+
   /// A frame around a rectangle, outside of it.
   public func frame(_ rectangle: Rectangle, _ color: Color, width: Double = 0.8) {
     set(color)

@@ -1,3 +1,11 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// An opaque colour of 8 bits a channel, in sRGB.
 public struct Color: Sendable, Hashable {
   public let red: UInt8
@@ -18,9 +26,6 @@ public struct Color: Sendable, Hashable {
   public static let white = Color(0xFFFFFF)
   public static let black = Color(0x000000)
 
-  /// Luma, 0...255 (ITU-R 601-2).
-  public var luma: Double { 0.299 * Double(red) + 0.587 * Double(green) + 0.114 * Double(blue) }
-
   /// A share of this colour with the rest of another.
   public func mixed(_ share: Double, with other: Color) -> Color {
     func mix(_ own: UInt8, _ other: UInt8) -> UInt8 {
@@ -30,6 +35,15 @@ public struct Color: Sendable, Hashable {
       red: mix(red, other.red), green: mix(green, other.green), blue: mix(blue, other.blue))
   }
 
-  /// What is easiest to read on this colour: black or white.
-  public var contrast: Color { luma > 140 ? .black : .white }
+  /// Relative luminance, 0...1 (WCAG 2.2).
+  public var luminance: Double {
+    func linear(_ channel: UInt8) -> Double {
+      let value = Double(channel) / 255
+      return value <= 0.04045 ? value / 12.92 : pow((value + 0.055) / 1.055, 2.4)
+    }
+    return 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+  }
+
+  /// What has the higher contrast ratio to this colour: black or white.
+  public var contrast: Color { (luminance + 0.05) * (luminance + 0.05) > 0.05 * 1.05 ? .black : .white }
 }

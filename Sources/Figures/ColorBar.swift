@@ -7,6 +7,8 @@ public struct ColorBar: Sendable {
   public var ticks: [(share: Double, label: String)]
   /// What the values are.
   public var title: String?
+  /// Whether values above the highest have its colour, too; the bar then ends in a point.
+  public var isOpen = false
 
   public init(map: ColorMap, ticks: [(share: Double, label: String)], title: String? = nil) {
     (self.map, self.ticks, self.title) = (map, ticks, title)
@@ -24,6 +26,7 @@ public struct ColorBar: Sendable {
 
   private static let barWidth = 11.0
   private static let gap = 5.0
+  private static let pointHeight = 9.0
 
   /// How much room the bar takes with its numbers and title, in points.
   func width(_ ruler: borrowing Canvas) -> Double {
@@ -34,7 +37,8 @@ public struct ColorBar: Sendable {
   /// Draws the bar with its top left corner at a point.
   func draw(on canvas: borrowing Canvas, at corner: Point, height: Double) throws(ImageError) {
     let theme = canvas.theme
-    let corner = canvas.snapped(corner)
+    let corner = canvas.snapped(Point(corner.x, corner.y + (isOpen ? Self.pointHeight : 0)))
+    let height = height - (isOpen ? Self.pointHeight : 0)
     let (rows, columns) = (
       max(2, Int((height * canvas.scale).rounded())), Int((Self.barWidth * canvas.scale).rounded())
     )
@@ -43,6 +47,13 @@ public struct ColorBar: Sendable {
     canvas.draw(try HeatMap(values, scale: scale).image(ImageSize(height: rows, width: columns)), at: corner)
     let bar = Rectangle(x: corner.x, y: corner.y, width: Self.barWidth, height: height)
     canvas.frame(bar, theme.muted, width: 0.6)
+    if isOpen {
+      let point = [
+        Point(bar.x, bar.y), Point(bar.midX, bar.y - Self.pointHeight), Point(bar.maxX, bar.y),
+      ]
+      canvas.fill(point, map.color(1))
+      canvas.line(point, theme.muted, width: 0.6)
+    }
     for tick in ticks {
       let y = bar.maxY - tick.share * height
       canvas.line([Point(bar.maxX, y), Point(bar.maxX + 2.5, y)], theme.muted, width: 0.8)

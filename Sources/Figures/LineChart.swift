@@ -66,7 +66,7 @@ public struct LineChart: Sendable {
   /// Heights of the parts above and beneath the plot, in points.
   private func margins(_ theme: Theme) -> (top: Double, bottom: Double) {
     (
-      Canvas.lineHeight(theme.label) + 5,
+      title.isEmpty ? 5 : Canvas.lineHeight(theme.label) + 5,
       Canvas.lineHeight(theme.tick) + 5 + (xTitle == nil ? 0 : Canvas.lineHeight(theme.label) + 1)
     )
   }
@@ -95,9 +95,11 @@ public struct LineChart: Sendable {
       height: frame.height - top - bottom)
     let x = Scale(xAxis(points), from: plot.x, to: plot.maxX)
     let y = Scale(yAxis(points), from: plot.maxY, to: plot.y)
-    canvas.draw(
-      canvas.fit(title, width: frame.width, bold(theme.label)), at: Point(plot.x, frame.y),
-      TextAnchor(.start, .top), bold(theme.label))
+    if !title.isEmpty {
+      canvas.draw(
+        canvas.fit(title, width: frame.width, bold(theme.label)), at: Point(plot.x, frame.y),
+        TextAnchor(.start, .top), bold(theme.label))
+    }
     drawAxes(on: canvas, plot, x, y, yTicks(height: frame.height, theme))
     if let yTitle {
       canvas.draw(
@@ -232,6 +234,12 @@ public struct ChartSheet: Figure {
 
   public func draw(_ theme: Theme) throws -> Image {
     guard !charts.isEmpty, columns > 0 else { throw FigureError.empty(what: "no charts") }
+    var (charts, title) = (self.charts, self.title)
+    if charts.count == 1, title == nil {
+      // The title of the only chart is the sheet's, above the legend.
+      title = charts[0].title
+      charts[0].title = ""
+    }
     let ruler = try Canvas(width: 1, height: 1, theme: theme)
     let columns = min(self.columns, charts.count)
     let rows = (charts.count + columns - 1) / columns

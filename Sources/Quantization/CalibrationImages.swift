@@ -7,7 +7,11 @@ import VisionTransformer
 
 /// Prepared images, for every look at the network that follows.
 public struct CalibrationImages: Sendable {
+  /// What the layers are calibrated with.
   public let images: [Image]
+  /// What the result is compared on: every fifth image, which nothing is calibrated with; of fewer than ten, the very same as `images`.
+  public let comparison: [Image]
+  public let isHeldOut: Bool
   /// Files that could not be read, with the reason.
   public let failures: [(path: FilePath, reason: String)]
 
@@ -46,10 +50,23 @@ public struct CalibrationImages: Sendable {
     if cancellation.isCancelled { throw CancellationError() }
     guard !images.isEmpty else {
       throw QuantizationError.noImages(
-        path: paths.map(\.string).joined(separator: ", "), tried: inputs.count)
+        path: paths.map(\.string).joined(separator: ", "),
+        reasons: failures.map { "\($0.path): \($0.reason)" })
     }
-    (self.images, self.failures) = (images, failures)
+    self.init(images, failures: failures)
   }
+
+  /// Images that were read already.
+  public init(_ images: [Image], failures: [(path: FilePath, reason: String)] = []) {
+    self.failures = failures
+    isHeldOut = images.count >= 10
+    func isCompared(_ index: Int) -> Bool { index % 5 == 4 }
+    self.images = isHeldOut ? images.indices.filter { !isCompared($0) }.map { images[$0] } : images
+    comparison = isHeldOut ? images.indices.filter(isCompared).map { images[$0] } : images
+  }
+
+  /// How many were read.
+  public var count: Int { isHeldOut ? images.count + comparison.count : images.count }
 
   /// Paths that are looked at, so that a folder of millions is not read to its end.
   private static let listed = 100_000

@@ -15,9 +15,9 @@ struct LayerTrial {
 
   init(inputs: FloatMatrix, outputs: FloatMatrix, isInteger: Bool) {
     (self.inputs, self.outputs, self.isInteger) = (inputs, outputs, isInteger)
-    let squares = (0..<outputs.rows).map { row in outputs.view.row(row).reduce(0) { $0 + $1 * $1 } }
-    let mean = squares.reduce(0, +) / Float(max(1, squares.count))
-    weights = squares.map { mean > 0 && mean.isFinite ? mean / ($0 + 0.1 * mean) : 1 }
+    let squares = (0..<outputs.rows).map { Self.squares(outputs.view.row($0)) }
+    let mean = squares.reduce(0, +) / Double(max(1, squares.count))
+    weights = squares.map { mean > 0 && mean.isFinite ? Float(mean / ($0 + 0.1 * mean)) : 1 }
   }
 
   /// The sum of squares of the outputs.
@@ -25,8 +25,13 @@ struct LayerTrial {
 
   private func squares(_ matrix: MatrixView) -> Double {
     (0..<matrix.rows).reduce(0) { sum, row in
-      sum + Double(weights[row] * matrix.row(row).reduce(0) { $0 + $1 * $1 })
+      sum + Double(weights[row]) * Self.squares(matrix.row(row))
     }
+  }
+
+  /// In double precision, so that what float32 holds does not overflow.
+  private static func squares(_ row: UnsafeBufferPointer<Float>) -> Double {
+    row.reduce(0) { $0 + Double($1) * Double($1) }
   }
 
   /// The outputs with a quantised weight, less what they should be: [R, O].

@@ -7,6 +7,8 @@ import VisionTransformer
 /// How near a model is to another on the same images.
 public struct ModelComparison: Sendable, Encodable, Equatable {
   public let images: Int
+  /// Whether they were kept out of the calibration.
+  public let heldOut: Bool
   /// Cosine of the pooled features (the class token's, for most models): mean and least over the images.
   public let featureCosine: Double
   public let leastFeatureCosine: Double
@@ -20,6 +22,7 @@ public struct ModelComparison: Sendable, Encodable, Equatable {
 
   enum CodingKeys: String, CodingKey {
     case images
+    case heldOut = "held_out"
     case featureCosine = "feature_cosine"
     case leastFeatureCosine = "least_feature_cosine"
     case patchCosine = "patch_cosine"
@@ -39,8 +42,8 @@ public struct ModelComparison: Sendable, Encodable, Equatable {
   /// Runs both models.
   /// - Throws: `CancellationError`.
   static func of(
-    _ model: VisionTransformer, _ reference: VisionTransformer, on images: [Image], pool: ThreadPool,
-    cancellation: Cancellation, progress: @escaping @Sendable (Double) -> Void
+    _ model: VisionTransformer, _ reference: VisionTransformer, on images: [Image], heldOut: Bool,
+    pool: ThreadPool, cancellation: Cancellation, progress: @escaping @Sendable (Double) -> Void
   ) throws -> ModelComparison {
     let pairs = try ImageRuns(pool: pool, cancellation: cancellation).map(
       images, sessions: { (InferenceSession(reference), InferenceSession(model)) }, progress: progress,
@@ -66,7 +69,8 @@ public struct ModelComparison: Sendable, Encodable, Equatable {
     }
     let (features, patches) = (pairs.map(\.feature), pairs.compactMap(\.patches))
     return ModelComparison(
-      images: pairs.count, featureCosine: mean(features) ?? 1, leastFeatureCosine: features.min() ?? 1,
+      images: pairs.count, heldOut: heldOut, featureCosine: mean(features) ?? 1,
+      leastFeatureCosine: features.min() ?? 1,
       patchCosine: mean(patches), leastPatchCosine: patches.min(),
       logitCosine: mean(pairs.compactMap(\.logits)),
       top1Agreement: mean(pairs.compactMap { $0.agrees.map { $0 ? 1 : 0 } }))
@@ -120,7 +124,7 @@ private final class Results<Value: Sendable>: Sendable {
 }
 
 enum Vectors {
-  /// In double precision; 1 for two vectors of zeros, 0 for one.
+  /// In double precision; 1 for two vectors of zeros, 0 for one, and where one is not finite.
   static func cosine(_ a: UnsafeBufferPointer<Float>, _ b: UnsafeBufferPointer<Float>) -> Double {
     var (product, squareA, squareB) = (0.0, 0.0, 0.0)
     for index in a.indices {
@@ -130,7 +134,8 @@ enum Vectors {
       squareB += y * y
     }
     guard squareA > 0, squareB > 0 else { return squareA == squareB ? 1 : 0 }
-    return product / (squareA * squareB).squareRoot()
+    let cosine = product / (squareA.squareRoot() * squareB.squareRoot())
+    return cosine.isFinite ? cosine : 0
   }
 
   /// The first, among equals.

@@ -53,7 +53,7 @@ public enum RangeObserver: String, Sendable, CaseIterable {
 /// Why a model cannot be quantised.
 public enum QuantizationError: Error, Equatable, CustomStringConvertible {
   case alreadyQuantized(path: String, scheme: String)
-  case noImages(path: String, tried: Int)
+  case noImages(path: String, reasons: [String])
   case nothingToQuantize(path: String, keep: [String])
   case unknownLayer(pattern: String, known: [String])
   case unreachable(goal: String, best: String)
@@ -62,16 +62,19 @@ public enum QuantizationError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .alreadyQuantized(let path, let scheme):
       "\(path): the weights are integers already (\(scheme)); quantise the model that they were made from"
-    case .noImages(let path, let tried):
-      tried == 0
-        ? "\(path): no image to calibrate with"
-        : "\(path): none of \(tried) images could be read, and there is nothing to calibrate with"
+    case .noImages(let path, let reasons):
+      switch reasons.count {
+      case 0: "\(path): no image to calibrate with"
+      case 1: "there is nothing to calibrate with: \(reasons[0])"
+      case let count:
+        "\(path): none of \(count) images could be read, and there is nothing to calibrate with; the first was \(reasons[0])"
+      }
     case .nothingToQuantize(let path, let keep):
       "\(path): no layer is left to quantise (--keep \(keep.joined(separator: " ")))"
     case .unknownLayer(let pattern, let known):
       "--keep \(pattern): no layer is called so; there are \(known.joined(separator: ", "))"
     case .unreachable(let goal, let best):
-      "\(goal) cannot be reached: with every layer of the blocks in floats it is \(best)"
+      "\(goal) cannot be reached: with every layer but one in floats it is \(best)"
     }
   }
 }

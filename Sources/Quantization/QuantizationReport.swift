@@ -107,7 +107,7 @@ public struct QuantizationReport: Sendable, Encodable {
       ),
       (
         "features",
-        "cosine to float32 \(Self.fixed(comparison.featureCosine, 5)), least \(Self.fixed(comparison.leastFeatureCosine, 5)), over \(comparison.images) images"
+        "cosine to float32 \(Self.fixed(comparison.featureCosine, 5)), least \(Self.fixed(comparison.leastFeatureCosine, 5)), over \(comparison.images) images \(comparison.heldOut ? "that were held out" : "of the calibration")"
       ),
     ]
     if let mean = comparison.patchCosine, let least = comparison.leastPatchCosine {

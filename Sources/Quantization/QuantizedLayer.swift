@@ -13,9 +13,10 @@ public struct QuantizedLayer: Sendable {
   public let signal: Double?
   public let noise: Double?
 
-  /// 10 · log10(signal / noise), in dB.
+  /// 10 · log10(signal / noise), in dB; nil where one of them is 0 or beyond all numbers.
   public var signalToNoise: Double? {
     guard let signal, let noise, signal > 0, noise > 0 else { return nil }
-    return decibels(signal / noise)
+    let ratio = decibels(signal / noise)
+    return ratio.isFinite ? ratio : nil
   }
 }

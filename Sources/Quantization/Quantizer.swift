@@ -107,24 +107,23 @@ public struct Quantizer {
 
   /// Quantises the model.
   /// - Parameters:
-  ///   - images: prepared, at least one.
+  ///   - calibration: at least one image.
   ///   - accuracy: top-1 of a model on labelled images, for `maxDrop`.
   /// - Throws: `QuantizationError.unreachable`, `CheckpointError` for damaged weights, `CancellationError`.
   public func run(
-    _ images: [Image], accuracy: ((VisionTransformer) throws -> Double)? = nil,
+    _ calibration: CalibrationImages, accuracy: ((VisionTransformer) throws -> Double)? = nil,
     progress: @escaping Progress = { _, _ in }
   ) throws -> Result {
-    let samples = try observe(images, progress)
-    let layers = try quantize(samples, progress)
-    let errors = try weigh(layers, Array(images.prefix(Self.weighedImages)), progress)
+    let layers = try quantize(try observe(calibration.images, progress), progress)
+    let errors = try weigh(layers, Array(calibration.comparison.prefix(Self.weighedImages)), progress)
     var kept = model.quantizableLayers.map(\.name).filter(options.keeps).map { ($0, KeepReason.keep) }
     let worst = layers.map(\.name).filter { errors[$0] != nil }.sorted { errors[$0] ?? 0 > errors[$1] ?? 0 }
-    let count = try numberToKeep(worst, layers, images, accuracy, progress)
+    let count = try numberToKeep(worst, layers, calibration, accuracy, progress)
     kept += worst.prefix(count).map { ($0, .error) }
     let left = layers.filter { layer in !worst.prefix(count).contains(layer.name) }
     let substitutes = Self.substitutes(left)
     let quantized = try open(substitutes)
-    let comparison = try compare(quantized, images, progress)
+    let comparison = try compare(quantized, calibration, progress)
     return Result(
       layers: left, kept: kept.map { (name: $0.0, reason: $0.1) }, errors: errors, comparison: comparison,
       quantized: QuantizedLayers(
@@ -155,7 +154,6 @@ public struct Quantizer {
   private func observe(_ images: [Image], _ progress: @escaping Progress) throws -> SampleCollection {
     let each = max(1, (sampleCount + images.count - 1) / images.count)
     let collection = SampleCollection(capacity: each * images.count)
-    guard options.scheme.computesIntegers || options.compensates else { return collection }
     let (model, tokens) = (model, model.numTokens)
     _ = try ImageRuns(pool: pool, cancellation: cancellation).map(
       Array(images.enumerated()), sessions: { InferenceSession(model) },
@@ -201,12 +199,10 @@ public struct Quantizer {
     return try layers.indices.compactMap { try found[$0]?.get() }
   }
 
-  /// The error of the features where one layer alone is quantised, for the layers of the blocks.
+  /// The error of the features where one layer alone is quantised.
   private func weigh(
     _ layers: [QuantizedLayer], _ images: [Image], _ progress: @escaping Progress
   ) throws -> [String: Double] {
-    let inBlocks = Set(model.quantizableLayers.filter(\.isInBlock).map(\.name))
-    let weighed = layers.filter { inBlocks.contains($0.name) }
     let wanted = try features(of: model, images)
     func error(_ layers: [QuantizedLayer]) throws -> Double {
       let found = try features(of: try open(Self.substitutes(layers)), images)
@@ -218,9 +214,9 @@ public struct Quantizer {
     // What attention in bfloat16 does by itself.
     let base = try error([])
     var errors: [String: Double] = [:]
-    for (index, layer) in weighed.enumerated() {
+    for (index, layer) in layers.enumerated() {
       errors[layer.name] = max(0, try error([layer]) - base)
-      progress(.weighing, Double(index + 1) / Double(weighed.count))
+      progress(.weighing, Double(index + 1) / Double(layers.count))
     }
     return errors
   }
@@ -235,7 +231,7 @@ public struct Quantizer {
 
   /// The least number of layers, those with the largest errors, that must stay floats for the bounds to hold.
   private func numberToKeep(
-    _ worst: [String], _ layers: [QuantizedLayer], _ images: [Image],
+    _ worst: [String], _ layers: [QuantizedLayer], _ calibration: CalibrationImages,
     _ accuracy: ((VisionTransformer) throws -> Double)?, _ progress: @escaping Progress
   ) throws -> Int {
     guard options.minCosine != nil || options.maxDrop != nil && accuracy != nil else { return 0 }
@@ -245,7 +241,7 @@ public struct Quantizer {
       let kept = Set(worst.prefix(count))
       let quantized = try open(Self.substitutes(layers.filter { !kept.contains($0.name) }))
       if let bound = options.minCosine {
-        let cosine = try compare(quantized, images, progress).featureCosine
+        let cosine = try compare(quantized, calibration, progress).featureCosine
         best = QuantizationReport.fixed(cosine, 6)
         if cosine < bound { return false }
       }
@@ -258,10 +254,11 @@ public struct Quantizer {
       return true
     }
     if try holds(0) { return 0 }
-    guard try holds(worst.count) else {
+    // One that is left, or nothing would be quantised.
+    var (low, high) = (0, worst.count - 1)
+    guard try high > 0 && holds(high) else {
       throw QuantizationError.unreachable(goal: goal, best: best)
     }
-    var (low, high) = (0, worst.count)
     while high - low > 1 {
       let middle = (low + high) / 2
       if try holds(middle) { high = middle } else { low = middle }
@@ -298,10 +295,11 @@ public struct Quantizer {
   }
 
   private func compare(
-    _ quantized: VisionTransformer, _ images: [Image], _ progress: @escaping Progress
+    _ quantized: VisionTransformer, _ calibration: CalibrationImages, _ progress: @escaping Progress
   ) throws -> ModelComparison {
     try ModelComparison.of(
-      quantized, model, on: images, pool: pool, cancellation: cancellation,
+      quantized, model, on: calibration.comparison, heldOut: calibration.isHeldOut, pool: pool,
+      cancellation: cancellation,
       progress: { progress(.comparing, $0) })
   }
 }

@@ -95,9 +95,9 @@ struct Positions: ParsableCommand {
     }
   }
 
-  /// Numbers from 1; of many every fifth, after the first.
+  /// Numbers from 0, as `attention --query` counts; of many every fifth.
   private static func labels(_ count: Int) -> [String] {
-    (1...count).map { count <= 16 || $0 == 1 || $0.isMultiple(of: 5) ? "\($0)" : "" }
+    (0..<count).map { count <= 16 || $0.isMultiple(of: 5) ? "\($0)" : "" }
   }
 
   // MARK: Components

@@ -18,7 +18,10 @@ struct QuantizationChart {
     guard !bars.isEmpty else { return nil }
     var chart = BarChart(bars)
     chart.groups = Self.kinds + (bars.contains { $0.group == Self.kinds.count } ? ["other"] : [])
-    chart.title = "\(report.scheme): error of each layer's output"
+    let kept = report.layers.count { $0.kept != nil }
+    chart.title =
+      "\(report.scheme): error of the output of each layer of the blocks"
+      + (kept > 0 ? " (\(kept) stay\(kept == 1 ? "s" : "") floats)" : "")
     chart.valueTitle = "% of the output"
     return chart
   }

@@ -141,7 +141,7 @@ import Testing
     throws
   {
     var weight = Self.weight(seed: 10)
-    let extremes: [Float] = [0, 1, -1, 1e-38, -0x1p-140, 1e30, 0.5]
+    let extremes: [Float] = [0, 1, -1, 1e-38, -0x1p-140, 1e30, 0.5, 3e38]
     for (output, value) in extremes.enumerated() {
       for k in 0..<Self.inner { weight[output * Self.inner + k] = value }
     }
@@ -154,6 +154,7 @@ import Testing
       let layer = try quantized(weight, Self.samples(inputs)) { $0.scheme = scheme }
       let found = Self.dequantized(layer.weight)
       #expect(found.allSatisfy { $0.isFinite } && layer.bias?.allSatisfy { $0.isFinite } ?? true)
+      #expect(layer.signalToNoise?.isFinite ?? true)
       for k in 0..<Self.inner {
         #expect(found[k] == 0)
         #expect(k == 3 || abs(found[Self.inner + k] - 1) < (scheme == .w4 ? 0.3 : 0.1))

@@ -14,10 +14,12 @@ import VisionTransformer
   private static let sample = Fixtures.project.appending("samples/models/cifar10")
   private static let images = Fixtures.project.appending("samples/cifar10")
 
-  private func calibration(_ quantizer: Quantizer, _ paths: [FilePath] = [Self.images]) throws -> [Image] {
+  private func calibration(_ quantizer: Quantizer, _ paths: [FilePath] = [Self.images]) throws
+    -> CalibrationImages
+  {
     try CalibrationImages(
       paths, count: 16, model: quantizer.model, options: .init(threads: 2), cancellation: Cancellation()
-    ) { _ in }.images
+    ) { _ in }
   }
 
   private func logits(_ model: VisionTransformer, _ images: [Image]) -> [[Float]] {
@@ -38,12 +40,16 @@ import VisionTransformer
     var options = QuantizationOptions()
     options.scheme = scheme
     let quantizer = try Quantizer(Checkpoint(Self.sample), options: options, threads: 2)
-    let images = try calibration(quantizer)
-    let result = try quantizer.run(images)
+    let calibration = try calibration(quantizer)
+    let result = try quantizer.run(calibration)
+    // Every fifth is held out.
+    #expect(calibration.images.count == 13 && calibration.comparison.count == 3)
+    #expect(result.comparison.images == 3 && result.comparison.heldOut)
+    let images = calibration.images + calibration.comparison
     #expect(result.comparison.featureCosine > cosine)
     let agreement = try #require(result.comparison.top1Agreement)
     #expect(agreement >= 0.85)
-    #expect(result.kept.isEmpty && result.errors.count == 4 * quantizer.model.configuration.depth)
+    #expect(result.kept.isEmpty && result.errors.count == 4 * quantizer.model.configuration.depth + 2)
 
     let folder = try TemporaryFolder()
     let target = folder.path.appending("model")
@@ -79,8 +85,9 @@ import VisionTransformer
     var options = QuantizationOptions()
     options.scheme = scheme
     let quantizer = try Quantizer(Fixtures.checkpoint(name), options: options, threads: 2)
-    let images = try calibration(quantizer)
-    let result = try quantizer.run(Array(images.prefix(4)))
+    let images = Array(try calibration(quantizer).images.prefix(4))
+    let result = try quantizer.run(CalibrationImages(images))
+    #expect(result.comparison.images == 4 && !result.comparison.heldOut)
     #expect(result.comparison.featureCosine > (scheme == .w4 ? 0.9 : 0.98), "\(result.comparison)")
     let folder = try TemporaryFolder()
     do {
@@ -122,7 +129,7 @@ import VisionTransformer
     var options = QuantizationOptions()
     options.keep = ["head", "blocks.0", "blocks.*.mlp.fc2"]
     let quantizer = try Quantizer(Checkpoint(Self.sample), options: options, threads: 2)
-    let result = try quantizer.run(Array(try calibration(quantizer).prefix(2)))
+    let result = try quantizer.run(CalibrationImages(Array(try calibration(quantizer).images.prefix(2))))
     let kept = Set(result.kept.map(\.name))
     #expect(kept.isSuperset(of: ["head", "blocks.0.attn.qkv", "blocks.1.mlp.fc2"]))
     #expect(!kept.contains("blocks.1.attn.qkv") && !kept.contains("patch_embed.proj"))
@@ -143,7 +150,9 @@ import VisionTransformer
     let files = try [1, 2].map { threads in
       let quantizer = try Quantizer(Checkpoint(Self.sample), options: QuantizationOptions(), threads: threads)
       let folder = try TemporaryFolder()
-      _ = try quantizer.write(try quantizer.run(Array(try calibration(quantizer).prefix(3))), to: folder.path)
+      _ = try quantizer.write(
+        try quantizer.run(CalibrationImages(Array(try calibration(quantizer).images.prefix(3)))),
+        to: folder.path)
       return try Data(contentsOf: URL(fileURLWithPath: folder.path.appending("model.safetensors").string))
     }
     #expect(files[0] == files[1])

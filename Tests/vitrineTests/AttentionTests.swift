@@ -67,7 +67,7 @@ import VisionTransformer
       [Self.photo("cat.jpg")], "--layer", "0", "--head", "mean", "--npy", "--precision", precision)
     #expect(mean.status == 0, "\(mean.errors)")
     let heads = try array("cat-raw.npy").values[..<48]
-    for (index, value) in try array("cat-raw-layer0.npy").values.enumerated() {
+    for (index, value) in try array("cat-raw-layer0-mean.npy").values.enumerated() {
       let expected = (heads[index] + heads[16 + index] + heads[32 + index]) / 3
       #expect(abs(value - expected) <= 1e-6)
     }
@@ -84,8 +84,8 @@ import VisionTransformer
     let run = try attention(
       [photo.string], "--layer", "1", "--upsampling", "patch", "--npy", "--size", size)
     #expect(run.status == 0, "\(run.errors)")
-    let map = try array("horse-raw-layer1.npy")
-    let (overlay, original) = (try picture("horse-raw-layer1-mean.png"), try Image(contentsOf: photo))
+    let map = try array("horse-raw-layer1-mean.npy")
+    let (overlay, original) = (try picture("horse-raw-layer1-mean-patch.png"), try Image(contentsOf: photo))
     #expect(overlay.size == original.size)
     #expect((overlay.width > overlay.height) == (orientation == 1))
     let sides = size.split(separator: "x").compactMap { Int($0) }
@@ -132,7 +132,7 @@ import VisionTransformer
     let run = try attention([Self.photo("cat.jpg")], "--query", "1,2", "--layer", "0", "--npy")
     #expect(run.status == 0, "\(run.errors)")
     #expect(run.lines.first == "\(output)/cat-raw-layer0-mean-patch1,2.png")
-    #expect(try array("cat-raw-layer0-patch1,2.npy").shape == [1, 1, 4, 4])
+    #expect(try array("cat-raw-layer0-mean-patch1,2.npy").shape == [1, 1, 4, 4])
   }
 
   @Test func attributions() throws {
@@ -152,24 +152,35 @@ import VisionTransformer
     #expect(own.shape == [8, 8])
     let frog = try attention([animals], "--class", "FROG", "--npy", model: Self.cifar10)
     #expect(frog.status == 0 && frog.output.contains("\tfrog "), "\(frog.errors)")
-    #expect(try array("0100-attribution.npy").values != own.values)
+    #expect(try array("0100-attribution-frog.npy").values != own.values)
+    #expect(try array("0100-attribution.npy").values == own.values)
     let byIndex = try attention([animals], "--class", "6", "--npy", model: Self.cifar10)
     #expect(byIndex.output == frog.output)
   }
 
   @Test func rollouts() throws {
-    func values(_ options: String...) throws -> [Float] {
+    func values(_ name: String, _ options: String...) throws -> [Float] {
       let run = try Command.run(
         "attention",
         [Self.photo("cat.jpg"), "--model", Command.tiny, "--output", output.string, "--npy"] + options)
       #expect(run.status == 0, "\(run.errors)")
-      return try array("cat-rollout.npy").values
+      return try array("\(name).npy").values
     }
-    let plain = try values()
+    let plain = try values("cat-rollout")
     #expect(plain.count == 16 && plain.allSatisfy { $0 > 0 } && plain.reduce(0, +) < 1)
-    #expect(try values("--fusion", "max") != plain)
-    #expect(try values("--discard", "0.9") != plain)
-    #expect(try values("--threshold", "0.5", "--style", "heatmap") == plain)
+    #expect(try values("cat-rollout-max", "--fusion", "max") != plain)
+    #expect(try values("cat-rollout-discard0.9", "--discard", "0.9") != plain)
+    #expect(try values("cat-rollout", "--threshold", "0.5", "--style", "heatmap") == plain)
+    _ = try values("cat-rollout", "--upsampling", "patch")
+    // What was chosen is in the names: nothing takes another's place.
+    let names = try Set(FileManager.default.contentsOfDirectory(atPath: output.string)).filter {
+      $0.hasSuffix("png")
+    }
+    #expect(
+      names == [
+        "cat-rollout.png", "cat-rollout-max.png", "cat-rollout-discard0.9.png",
+        "cat-rollout-threshold0.5-heatmap.png", "cat-rollout-patch.png",
+      ])
   }
 
   @Test func sameNamesAndBadImages() throws {
@@ -220,7 +231,7 @@ import VisionTransformer
       ["--discard", "1"], ["--threshold", "0"], ["--head", "some"], ["--query", "1"],
       ["--layer", "0", "--method", "rollout"],
       ["--style", "grid", "--method", "rollout"], ["--class", "cat", "--method", "raw"],
-      ["--fusion", "max", "--method", "raw"],
+      ["--fusion", "max", "--method", "raw"], ["--labels", "names.txt"],
     ] {
       let run = try Command.run(
         "attention", [photo, "--model", Command.tiny, "--output", output.string] + options)

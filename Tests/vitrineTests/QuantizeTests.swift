@@ -53,12 +53,19 @@ import Testing
     let empty = folder.path.appending("empty").string
     try FileManager.default.createDirectory(atPath: empty, withIntermediateDirectories: true)
     let other = folder.path.appending("other").string
+    let missing = try Command.run(
+      "quantize", Self.sample, "--calibration", "no/such/folder", "--output", other)
+    #expect(
+      missing.status == 1 && missing.errors.contains("no/such/folder: no such file"), "\(missing.errors)")
     let none = try Command.run("quantize", Self.sample, "--calibration", empty, "--output", other)
     #expect(
-      none.status == 1 && none.errors.contains("could be read")
+      none.status == 1 && none.errors.contains("nothing to calibrate with")
         && !FileManager.default.fileExists(atPath: other))
     for (arguments, message) in [
       (["--max-drop", "1"], "give --evaluate"), (["--group-size", "48"], "--group-size must be 32 or 64"),
+      (["--group-size", "32"], "--group-size needs --scheme w4"),
+      (["--observer", "minmax"], "--observer needs --scheme w8a8-static"),
+      (["--scheme", "w8", "--no-smoothing"], "w8 rounds no activations"),
       (["--min-cosine", "2"], "--min-cosine must be"), (["--images", "0"], "--images must be"),
     ] {
       let run = try Command.run(

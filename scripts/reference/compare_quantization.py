@@ -145,18 +145,16 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     os.environ.setdefault("NNCF_LOG_LEVEL", "ERROR")
-    calibration_folder = options.calibration or options.photos
     with tempfile.TemporaryDirectory() as name:
         scratch = pathlib.Path(name)
         images = tensors(options, photos(options.photos), scratch)
-        calibration = images
-        if options.calibration:
-            calibration = tensors(options, photos(options.calibration)[:CALIBRATION_IMAGES], scratch)
+        chosen = photos(options.calibration or options.photos)[:CALIBRATION_IMAGES]
+        calibration = tensors(options, chosen, scratch) if options.calibration else images[:CALIBRATION_IMAGES]
         onnx = scratch / "model.onnx"
         prefix = export(options.model, images[0], onnx)
         exact = onnxruntime_features(onnx, images)
         whole = onnx.stat().st_size
-        print(f"{len(images)} photos at {options.size}, calibrated with {min(len(calibration), CALIBRATION_IMAGES)}")
+        print(f"{len(images)} photos at {options.size}, calibrated with {len(calibration)}")
         print(f"{'':24}{'size':>8}{'class: mean':>14}{'least':>9}{'patches: mean':>16}{'least':>9}", flush=True)
 
         def line(label: str, found: np.ndarray, size: int | None) -> None:
@@ -177,16 +175,16 @@ def main() -> None:
         for scheme in SCHEMES:
             target = scratch / scheme
             run(
-                options.vitrine, "quantize", options.model, "--calibration", calibration_folder, "--size", options.size,
+                options.vitrine, "quantize", options.model, "--calibration", *chosen, "--size", options.size,
                 "--scheme", scheme, "--output", target, "--quiet",
             )
             line(f"vitrine {scheme}", vitrine_features(target), (target / "model.safetensors").stat().st_size)
         peers = options.peers.split(",")
         if "onnxruntime" in peers:
-            for label, path in onnxruntime_models(onnx, calibration[:CALIBRATION_IMAGES], scratch):
+            for label, path in onnxruntime_models(onnx, calibration, scratch):
                 line(label, onnxruntime_features(path, images), path.stat().st_size)
         if "openvino" in peers:
-            for label, compiled, weights in openvino_models(onnx, calibration[:CALIBRATION_IMAGES], scratch):
+            for label, compiled, weights in openvino_models(onnx, calibration, scratch):
                 line(label, openvino_features(compiled, images), weights.stat().st_size if weights else None)
 
 

@@ -8,6 +8,7 @@ torch's autograd. Bounds: probabilities and rollouts 1e-5, attributions 1e-4 of 
 import argparse
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -82,9 +83,12 @@ class Comparison:
         if result.returncode != 0:
             sys.exit(f"vitrine {command} ended with status {result.returncode}:\n{result.stderr.strip()}")
 
-    def array(self, photo: pathlib.Path, name: str, *options: str) -> np.ndarray:
-        self.call("attention", photo, "--output", self.scratch, "--npy", *options)
-        return np.load(self.scratch / f"{photo.stem}-{name}.npy")
+    def array(self, photo: pathlib.Path, *options: str) -> np.ndarray:
+        target = self.scratch / "maps"
+        shutil.rmtree(target, ignore_errors=True)
+        self.call("attention", photo, "--output", target, "--npy", *options)
+        (path,) = target.glob("*.npy")
+        return np.load(path)
 
     def note(self, what: str, found: np.ndarray, wanted: np.ndarray, scale: float = 1) -> None:
         if found.shape != wanted.shape:
@@ -104,19 +108,19 @@ class Comparison:
             return rows[..., model.prefix:].reshape(*rows.shape[:-1], *grid)
 
         heads = np.stack(blocks)  # [layers, heads, N, N]
-        self.note("probabilities", self.array(photo, "raw", "--style", "grid"), maps(weights @ heads))
+        self.note("probabilities", self.array(photo, "--style", "grid"), maps(weights @ heads))
         row, column = grid[0] // 3, grid[1] - 2
         place = f"{row},{column}"
         wanted = maps(heads[:, :, model.prefix + row * grid[1] + column])
-        self.note("probabilities", self.array(photo, f"raw-patch{place}", "--style", "grid", "--query", place), wanted)
+        self.note("probabilities", self.array(photo, "--style", "grid", "--query", place), wanted)
         for fusion in FUSIONS:
-            found = self.array(photo, "rollout", "--method", "rollout", "--fusion", fusion)
+            found = self.array(photo, "--method", "rollout", "--fusion", fusion)
             self.note("rollout", found, maps(rollout(blocks, weights, fusion, 0)))
         if not model.num_classes:
             return
         for label in (1, model.num_classes - 1):
             wanted = maps(attribution(probabilities, logits, label, weights))
-            found = self.array(photo, "attribution", "--class", str(label))
+            found = self.array(photo, "--class", str(label))
             self.note("attribution", found, wanted, np.abs(wanted).max())
 
     def positions(self, model: Model) -> None:

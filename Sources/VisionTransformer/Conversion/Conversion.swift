@@ -170,15 +170,22 @@ public struct Conversion {
     return metadata
   }
 
-  /// The type in which a tensor is written: of a quantised model float32 where 16 bits cannot hold it.
+  /// The type in which a tensor is written: of a quantised model float32 where 16 bits cannot hold it. Float16 loses digits below
+  /// 2^-14: among larger values that does not matter, but it does where all are as small, and for the factors of norms and layer
+  /// scales, each of which multiplies a channel.
   private func type(of tensor: ConvertedTensor) throws -> ScalarType {
     guard quantized != nil else { return precision.scalarType }
-    do {
-      _ = try bytes(of: tensor, .float16)
-      return .float16
-    } catch ConversionError.overflow {
-      return .float32
+    let isFactor = tensor.shape.count == 1 && !tensor.name.hasSuffix("bias")
+    var (largest, hasSmallFactor) = (Float(0), false)
+    try tensor.read(from: source.tensors, substitutes: quantized?.substitutes) { floats in
+      for value in floats {
+        let magnitude = abs(value)
+        largest = max(largest, magnitude)
+        if isFactor && magnitude > 0 && magnitude < 0x1p-14 { hasSmallFactor = true }
+      }
     }
+    let fits = largest == 0 || largest >= 0x1p-14 && Float16(largest).isFinite
+    return fits && !hasSmallFactor ? .float16 : .float32
   }
 
   /// The elements of a tensor as they are written. No more than this one tensor is in memory for it.

@@ -12,7 +12,7 @@ struct Attention: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Draw what a model attends to in images.",
     discussion: """
-      One picture an image, as DIR/NAME-METHOD.png; what was found in folders lies in the same folders below DIR. The heat \
+      One picture an image, as DIR/NAME-METHOD.png, with what was chosen beside it in the name; what was found in folders lies in the same folders below DIR. The heat \
       map lies on the photo where the model saw it, and what the model did not see is darkened. An image that cannot be \
       read is named, and the exit status is 2.
       """)
@@ -118,6 +118,7 @@ struct Attention: ParsableCommand {
     }
     let chooses =
       method != nil || layer != nil || head != nil || query != nil || label != nil || threshold != nil || npy
+      || style != .overlay || fusion != .mean || discard > 0 || upsampling != nil
     guard html == nil || !chooses else {
       throw ValidationError(
         "a page has every method, layer, head and patch: leave out the options that choose among them")
@@ -136,6 +137,9 @@ struct Attention: ParsableCommand {
     guard method == .attribution || label == nil else {
       throw ValidationError("--class needs --method attribution")
     }
+    guard method == .attribution || html != nil || labels == nil else {
+      throw ValidationError("--labels needs --method attribution or --html: nothing else names classes")
+    }
     guard method == .rollout || (fusion == .mean && discard == 0) else {
       throw ValidationError("--fusion and --discard need --method rollout")
     }
@@ -143,6 +147,18 @@ struct Attention: ParsableCommand {
 
   private var chosenMethod: AttentionMethod {
     method ?? (style == .grid || layer != nil || head != nil ? .raw : label != nil ? .attribution : .rollout)
+  }
+
+  /// What the maps depend on beside method, layer, head and query, for the names of their files.
+  private func choices(_ model: VisionTransformer) throws -> [String] {
+    let name = try label.map { label in
+      let index = try ClassArgument.index(label, of: model)
+      let name = model.labels?[index].prefix { $0 != "," } ?? "class\(index)"
+      return String(name.prefix(40).map { $0.isLetter || $0.isNumber ? $0 : "_" })
+    }
+    return [
+      fusion == .mean ? nil : fusion.rawValue, discard > 0 ? "discard\(discard)" : nil, name,
+    ].compactMap { $0 }
   }
 
   func run() throws {
@@ -163,7 +179,8 @@ struct Attention: ParsableCommand {
     let request = AttentionRequest(method: try requestedMethod(method, model), query: query)
     let drawing = AttentionDrawing(
       model: model, method: method, style: style, query: query,
-      upsampling: upsampling ?? (style == .grid ? .patch : .smooth), threshold: threshold)
+      upsampling: upsampling ?? (style == .grid ? .patch : .smooth), threshold: threshold,
+      choices: try choices(model))
     let files = AttentionFiles(
       try OutputFolder(output.path, inputs: options.paths.map(\.path)), terminal: terminal)
 

@@ -11,6 +11,8 @@ struct AttentionDrawing: Sendable {
   let upsampling: Upsampling
   /// The share of the mass that is kept; nil for all of it.
   let threshold: Double?
+  /// What was chosen otherwise than usual when the maps were made, as the files' names say it, such as `max`.
+  let choices: [String]
 
   /// A picture, and what its file's name says beside that of the image.
   struct Picture: Sendable {
@@ -21,14 +23,27 @@ struct AttentionDrawing: Sendable {
   /// What the name of a file with the maps as numbers says.
   func arraySuffix(_ maps: [PatchMap]) -> String {
     let layers = Set(maps.compactMap(\.layer))
-    return method.rawValue + (layers.count == 1 ? "-layer\(layers.first ?? 0)" : "") + querySuffix
+    let place = maps.count == 1 ? suffix(of: maps[0]) : layers.count == 1 ? "-layer\(layers.first ?? 0)" : ""
+    return mapName(place)
+  }
+
+  /// The method, and what was chosen for it.
+  private func mapName(_ place: String) -> String {
+    ([method.rawValue + place] + choices).joined(separator: "-") + querySuffix
+  }
+
+  /// What was chosen for the drawing alone.
+  private var drawingSuffix: String {
+    let usual: Upsampling = style == .grid ? .patch : .smooth
+    return (threshold.map { "-threshold\($0)" } ?? "")
+      + (upsampling == usual ? "" : "-\(upsampling.rawValue)")
   }
 
   /// - Parameter photo: the image as it was decoded, upright.
   func pictures(_ result: AttentionMaps, photo: Image) throws -> [Picture] {
     if style == .grid {
       return [
-        Picture(suffix: "\(method.rawValue)\(querySuffix)-grid", png: try grid(result.maps).encodedPNG())
+        Picture(suffix: "\(mapName(""))\(drawingSuffix)-grid", png: try grid(result.maps).encodedPNG())
       ]
     }
     return try result.maps.map { map in
@@ -36,7 +51,7 @@ struct AttentionDrawing: Sendable {
       let image = style == .overlay ? try overlay(values, on: photo) : try heatMap(values, result, map)
       let kind = style == .heatmap ? "-heatmap" : ""
       return Picture(
-        suffix: "\(method.rawValue)\(suffix(of: map))\(querySuffix)\(kind)", png: try image.encodedPNG())
+        suffix: "\(mapName(suffix(of: map)))\(drawingSuffix)\(kind)", png: try image.encodedPNG())
     }
   }
 
@@ -125,7 +140,9 @@ struct AttentionDrawing: Sendable {
     var figure = PanelGrid(
       [.init(try HeatMap(values, scale: scale, upsampling: upsampling).image(size))], columns: 1)
     figure.title = title(result, map)
-    figure.colorBar = ColorBar(scale)
+    var bar = ColorBar(scale)
+    bar.isOpen = values.values.contains { $0 > scale.range.upperBound }
+    figure.colorBar = bar
     return try figure.draw()
   }
 

@@ -51,10 +51,12 @@ public struct Quantizer {
   ///   - checkpoint: of floats.
   ///   - architecture: timm's name, where the user gives one.
   ///   - transform: changes to the preprocessing, for the calibration.
+  ///   - labels: of the model's classes, for the labelled images.
   /// - Throws: what opening a model throws, and `QuantizationError`.
   public init(
     _ checkpoint: Checkpoint, architecture: String? = nil,
     transform: TransformOverrides = TransformOverrides(),
+    labels: VisionTransformer.Options.LabelSource = .checkpoint,
     options: QuantizationOptions, threads: Int = CPU.usableCores, cancellation: Cancellation = Cancellation()
   ) throws {
     if let scheme = checkpoint.quantization {
@@ -64,7 +66,8 @@ public struct Quantizer {
     (self.options, self.cancellation) = (options, cancellation)
     model = try VisionTransformer(
       checkpoint,
-      options: .init(architecture: architecture, transform: transform, precision: .fp32, threads: threads))
+      options: .init(
+        architecture: architecture, transform: transform, precision: .fp32, threads: threads, labels: labels))
     pool = ThreadPool(threadCount: max(1, threads))
     let layers = model.quantizableLayers.map(\.name)
     for pattern in options.keep
@@ -75,6 +78,16 @@ public struct Quantizer {
     if layers.allSatisfy(options.keeps) {
       throw QuantizationError.nothingToQuantize(path: checkpoint.path.string, keep: options.keep)
     }
+    // What cannot be written is said before the work.
+    _ = try conversion(
+      QuantizedLayers(scheme: options.scheme, substitutes: LayerSubstitutes(), groupSize: nil, kept: []))
+  }
+
+  private func conversion(_ quantized: QuantizedLayers) throws -> Conversion {
+    // Written with the checkpoint's own preprocessing, whatever the calibration changed.
+    let described = try VisionTransformer(
+      checkpoint, options: .init(architecture: architecture, describesOnly: true))
+    return try Conversion(described, checkpoint: checkpoint, architecture: architecture, quantized: quantized)
   }
 
   /// What the user should know before it begins, one sentence each.
@@ -133,16 +146,15 @@ public struct Quantizer {
   }
 
   /// Writes a result as a model that every command reads.
+  /// - Parameter extras: files that are written with it, by their names; told how many bytes the weights have.
   /// - Returns: what the written model does otherwise, one sentence each.
   /// - Throws: `ConversionError`, `CheckpointError`, `CancellationError`; the folder then stays as it was.
-  public func write(_ result: Result, to folder: FilePath, overwriting: Bool = false) throws -> [String] {
-    // Written with the checkpoint's own preprocessing, whatever the calibration changed.
-    let described = try VisionTransformer(
-      checkpoint, options: .init(architecture: architecture, describesOnly: true))
-    let conversion = try Conversion(
-      described, checkpoint: checkpoint, architecture: architecture, quantized: result.quantized)
-    return try conversion.write(
-      to: folder, overwriting: overwriting, isCancelled: { cancellation.isCancelled })
+  public func write(
+    _ result: Result, to folder: FilePath, overwriting: Bool = false,
+    extras: (_ weightBytes: Int) throws -> [(name: String, bytes: [UInt8])] = { _ in [] }
+  ) throws -> [String] {
+    try conversion(result.quantized).write(
+      to: folder, overwriting: overwriting, isCancelled: { cancellation.isCancelled }, extras: extras)
   }
 
   /// The files that `write` makes or replaces.

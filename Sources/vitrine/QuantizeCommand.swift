@@ -43,8 +43,10 @@ struct Quantize: ParsableCommand {
   @Option(name: .long, help: "What becomes integers.")
   var scheme = QuantizationScheme.w8a8
 
-  @Option(name: .long, help: ArgumentHelp("Images that are read for the calibration.", valueName: "N"))
-  var images = 128
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Images that are read for the calibration (default: up to 128).", valueName: "N"))
+  var images: Int?
 
   @Option(
     name: .long, parsing: .upToNextOption,
@@ -74,6 +76,20 @@ struct Quantize: ParsableCommand {
       "A labelled data set, as vitrine evaluate takes it, for top-1 and top-5 before and after.",
       valueName: "DATA"))
   var evaluate: PathArgument?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Names of --evaluate's classes, one a line (default: its own, or its folders' in order).",
+      valueName: "FILE"))
+  var classes: PathArgument?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Names of the model's classes for --evaluate: one a line, or JSON (default: the checkpoint's own; ImageNet's for 1000 classes).",
+      valueName: "FILE"))
+  var labels: PathArgument?
 
   @Option(name: .long, help: "How w8a8-static finds the range of a layer's input (default: mse).")
   var observer: RangeObserver?
@@ -114,12 +130,18 @@ struct Quantize: ParsableCommand {
   @OptionGroup(title: "Preprocessing for the calibration, instead of the checkpoint's own")
   var preprocessing: PreprocessingOptions
 
+  private static let usualImages = 128
+  /// All of them are held in memory.
+  private static let maxImages = 10_000
+
   func validate() throws {
     guard !calibration.isEmpty else { throw ValidationError("give --calibration with images or folders") }
     guard calibration.allSatisfy({ $0.path != "-" }) else {
       throw ValidationError("--calibration takes files and folders, not a list on standard input")
     }
-    guard (1...100_000).contains(images) else { throw ValidationError("--images must be from 1 to 100000") }
+    guard images.map((1...Self.maxImages).contains) ?? true else {
+      throw ValidationError("--images must be from 1 to \(Self.maxImages)")
+    }
     if let groupSize {
       guard QuantizationGroups.sizes.contains(groupSize) else {
         throw ValidationError("--group-size must be 32 or 64")
@@ -137,6 +159,9 @@ struct Quantize: ParsableCommand {
     }
     if let minCosine, !(minCosine > 0 && minCosine <= 1) {
       throw ValidationError("--min-cosine must be above 0, and at most 1")
+    }
+    guard evaluate != nil || classes == nil && labels == nil else {
+      throw ValidationError("--classes and --labels are for the images of --evaluate")
     }
     if let maxDrop {
       guard maxDrop >= 0, maxDrop <= 100 else { throw ValidationError("--max-drop must be from 0 to 100") }
@@ -168,6 +193,7 @@ struct Quantize: ParsableCommand {
     let checkpoint = try Checkpoint(model.path)
     let quantizer = try Quantizer(
       checkpoint, architecture: architecture.architecture, transform: preprocessing.overrides,
+      labels: labels.map { .file($0.path) } ?? .checkpoint,
       options: quantizationOptions, threads: threadCount, cancellation: cancellation)
     try checkOutputs(quantizer.model)
     for warning in quantizer.warnings { terminal.logger.warning("\(warning)") }
@@ -185,11 +211,11 @@ struct Quantize: ParsableCommand {
   ) throws {
     defer { terminal.show(bar: "") }
     let calibration = try CalibrationImages(
-      self.calibration.map(\.path), count: images, model: quantizer.model,
+      self.calibration.map(\.path), count: images ?? Self.usualImages, model: quantizer.model,
       options: .init(threads: threadCount, decoding: preprocessing.decoding), cancellation: cancellation
     ) { terminal.show(bar: ProgressBar.text("reading images", share: $0)) }
     for failure in calibration.failures { terminal.logger.warning("\(failure.path): \(failure.reason)") }
-    if calibration.count < images {
+    if let images, calibration.count < images {
       terminal.logger.warning(
         "\(calibration.count) images to calibrate with; --images asks for \(images)")
     }
@@ -210,27 +236,31 @@ struct Quantize: ParsableCommand {
     let speed = try speed(quantizer.model, result.model, threadCount, cancellation)
     if cancellation.isCancelled { throw CancellationError() }
 
-    let notes = try quantizer.write(result, to: output.path, overwriting: overwrite)
+    var table = ""
+    let notes = try quantizer.write(result, to: output.path, overwriting: overwrite) { bytes in
+      let report = quantizer.report(
+        result, calibrationImages: calibration.images.count, bytes: bytes,
+        accuracy: before.flatMap { before in after.map { .init(before: before, after: $0) } },
+        imagesPerSecond: speed, seconds: (ContinuousClock.now - started) / .seconds(1))
+      table = report.table
+      let chart = try QuantizationChart(report: report).figure?.draw().encodedPNG()
+      return [(Self.reportName, try JSONValue(encoding: report).document)]
+        + (chart.map { [(Self.chartName, $0)] } ?? [])
+    }
     for note in notes { terminal.logger.warning("\(model.path): \(note)") }
-    let report = quantizer.report(
-      result, calibrationImages: calibration.images.count, bytes: Int(fileStatus(weightsPath)?.st_size ?? 0),
-      accuracy: before.flatMap { before in after.map { .init(before: before, after: $0) } },
-      imagesPerSecond: speed, seconds: (ContinuousClock.now - started) / .seconds(1))
-    try JSONValue(encoding: report).write(to: reportPath)
-    try QuantizationChart(report: report).figure?.write(to: chartPath)
     for (name, reason) in result.kept where reason == .error {
       terminal.logger.info("\(name) stays floats: its error is too large for the bound")
     }
-    if !quiet { try StandardStreams.print(report.table) }
+    if !quiet { try StandardStreams.print(table) }
   }
 
-  private var weightsPath: FilePath { output.path.appending("model.safetensors") }
-  private var reportPath: FilePath { output.path.appending("quantization.json") }
-  private var chartPath: FilePath { output.path.appending("quantization.png") }
+  private static let reportName = "quantization.json"
+  private static let chartName = "quantization.png"
 
   private func checkOutputs(_ model: VisionTransformer) throws {
-    let files = Quantizer.files(in: output.path)
-    try OutputCheck.check(files + [reportPath, chartPath], needed: model.files)
+    let reports = [Self.reportName, Self.chartName].map { output.path.appending($0) }
+    let files = Quantizer.files(in: output.path) + reports
+    try OutputCheck.check(files, needed: model.files)
     // Said before the work, not after it.
     if !overwrite, let file = files.first(where: { fileStatus($0) != nil }) {
       throw ConversionError.exists(folder: output.path, file: file.lastComponent?.string ?? "")
@@ -243,7 +273,7 @@ struct Quantize: ParsableCommand {
     guard let evaluate else { return nil }
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
     let decoding = preprocessing.decoding
-    let source = try DatasetSource(evaluate.path, classes: nil, decoding: decoding)
+    let source = try DatasetSource(evaluate.path, classes: classes?.path, decoding: decoding)
     let dataset = try source.dataset(source.evaluationSplit)
     let mapping = try ClassMapping(
       of: dataset.classNames, to: model.labels, numClasses: model.configuration.numClasses)

@@ -127,7 +127,13 @@ import Testing
         $0[group] = .init("b.weight_group_scale", type: "U8", shape: [1, 3], bytes: [1, 1, 1])
       }.contains("no scale for groups of 32 or 64"))
     #expect(try failure { $0.remove(at: group) }.contains("\"b.weight_group_scale\" is missing"))
-    #expect(try failure { $0[group].bytes = [1, 17] }.contains("a scale of more than 16"))
+    #expect(try failure { $0[group].bytes = [1, 17] }.contains("a scale that is not 1 to 16"))
+    #expect(try failure { $0[group].bytes = [0, 1] }.contains("a scale that is not 1 to 16"))
+    #expect(try failure { $0.remove(at: scale) }.contains("\"a.weight_scale\" is missing"))
+    #expect(
+      try failure { $0.removeAll { $0.name == "a.input_zero_point" } }.contains(
+        "\"a.input_zero_point\" is missing"))
+    #expect(try failure { $0.remove(at: inputScale) }.contains("\"a.input_scale\" is missing"))
     #expect(try failure { $0[four].shape = [17] }.contains("b.weight_group_scale"))
   }
 }

@@ -84,19 +84,19 @@ import VisionTransformer
   {
     var options = QuantizationOptions()
     options.scheme = scheme
-    let quantizer = try Quantizer(Fixtures.checkpoint(name), options: options, threads: 2)
+    let checkpoint = try Fixtures.checkpoint(name)
+    guard !["timm-parallel-scaling-fused", "timm-hybrid", "torchvision-representation"].contains(name) else {
+      // Neither timm nor transformers has such a network: said before the work.
+      #expect(throws: ConversionError.self) { try Quantizer(checkpoint, options: options, threads: 2) }
+      return
+    }
+    let quantizer = try Quantizer(checkpoint, options: options, threads: 2)
     let images = Array(try calibration(quantizer).images.prefix(4))
     let result = try quantizer.run(CalibrationImages(images))
     #expect(result.comparison.images == 4 && !result.comparison.heldOut)
     #expect(result.comparison.featureCosine > (scheme == .w4 ? 0.9 : 0.98), "\(result.comparison)")
     let folder = try TemporaryFolder()
-    do {
-      _ = try quantizer.write(result, to: folder.path)
-    } catch is ConversionError {
-      // Neither timm nor transformers has such a network: said, and nothing written.
-      #expect(!FileManager.default.fileExists(atPath: folder.path.appending("model.safetensors").string))
-      return
-    }
+    _ = try quantizer.write(result, to: folder.path)
     let model = try VisionTransformer(Checkpoint(folder.path))
     #expect(model.precision == .int8 && model.configuration.depth == quantizer.model.configuration.depth)
     for row in logits(model, images) { #expect(row.allSatisfy { $0.isFinite }) }

@@ -120,19 +120,26 @@ package enum JSONFile {
 }
 
 extension JSONValue {
-  /// Writes the document, indented and with sorted keys, whole or not at all.
+  /// The document, indented and with sorted keys, in UTF-8.
+  public var document: [UInt8] {
+    get throws {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+      return Array(try encoder.encode(self)) + [UInt8(ascii: "\n")]
+    }
+  }
+
+  /// Writes the document, whole or not at all.
   /// - Throws: `CheckpointError.unwritable`.
   public func write(to path: FilePath) throws(CheckpointError) {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    let data: Data
+    let bytes: [UInt8]
     do {
-      data = try encoder.encode(self)
+      bytes = try document
     } catch {
       throw .unwritable(path: path, reason: "not possible in JSON: \(error)")
     }
     let file = try AtomicFile(path)
-    try file.write(Array(data) + [UInt8(ascii: "\n")])
+    try file.write(bytes)
     try file.commit()
   }
 }

@@ -27,8 +27,11 @@ public struct QuantizedTensors: TensorContainer {
     var isQuantized = false
     for (name, tensor) in stored.tensors where name.hasSuffix(".\(QuantizedNames.ending)") {
       let names = QuantizedNames(weight: name)
-      guard tensor.type == .int8 || tensor.type == .uint8, stored.tensors[names.scale] != nil else {
-        continue
+      guard tensor.type == .int8 || tensor.type == .uint8 else { continue }
+      guard stored.tensors[names.scale] != nil else {
+        // Vectors of bytes may be anything.
+        guard tensor.shape.count >= 2 else { continue }
+        throw .missingTensor(path: stored.path(of: tensor), tensor: names.scale)
       }
       isQuantized = true
       var shape = tensor.shape
@@ -90,10 +93,10 @@ public struct QuantizedTensors: TensorContainer {
     let storage: QuantizedWeight.Storage
     if let groupSize = groupSizes[tensor.name] {
       let groupScales = try bytes(names.groupScale, as: UInt8.self) ?? []
-      guard groupScales.allSatisfy({ $0 <= QuantizationGroups.largestScale }) else {
+      guard groupScales.allSatisfy({ (1...QuantizationGroups.largestScale).contains($0) }) else {
         throw malformed(
           names.groupScale,
-          "a scale of more than \(QuantizationGroups.largestScale), which leaves the 8-bit numbers")
+          "a scale that is not 1 to \(QuantizationGroups.largestScale), which leaves the 8-bit numbers")
       }
       storage = .int4(
         nibbles: try bytes(tensor.name, as: UInt8.self) ?? [], groupScales: groupScales, groupSize: groupSize)
@@ -174,7 +177,13 @@ public struct QuantizedTensors: TensorContainer {
       (names.inputScale, 1, [.float32]), (names.inputZeroPoint, 1, [.uint8]),
     ]
     for (name, count, types) in expected {
-      guard let sibling = stored.tensors[name] else { continue }
+      guard let sibling = stored.tensors[name] else {
+        let other = name == names.inputScale ? names.inputZeroPoint : names.inputScale
+        if [names.inputScale, names.inputZeroPoint].contains(name), stored.tensors[other] != nil {
+          throw .missingTensor(path: path, tensor: name)
+        }
+        continue
+      }
       guard types.contains(sibling.type) else {
         let known = types.map(\.rawValue).sorted().joined(separator: " or ")
         throw .malformedTensor(

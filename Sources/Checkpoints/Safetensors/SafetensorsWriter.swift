@@ -13,6 +13,8 @@ import SystemPackage
 public final class SafetensorsWriter {
   /// The tensors in the order in which their elements are to be appended.
   public let tensors: [TensorInfo]
+  /// Bytes of the whole file, header included.
+  public var fileSize: Int { dataStart + byteCount }
   private let file: AtomicFile
   private let dataStart: Int
   private let byteCount: Int

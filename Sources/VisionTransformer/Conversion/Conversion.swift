@@ -96,11 +96,13 @@ public struct Conversion {
   /// - Parameters:
   ///   - overwriting: whether a model that is there may be replaced.
   ///   - isCancelled: asked before each tensor is written.
+  ///   - extras: files that belong to the model and are written with it, by their names; told how many bytes the weights have.
   /// - Returns: what the target does otherwise, one sentence each.
   /// - Throws: `ConversionError`, `CheckpointError` (`nonFinite` for weights that are NaN or infinite), and `CancellationError` where it
   ///   was cancelled; the folder stays as it was.
   public func write(
-    to folder: FilePath, overwriting: Bool = false, isCancelled: () -> Bool = { false }
+    to folder: FilePath, overwriting: Bool = false, isCancelled: () -> Bool = { false },
+    extras: (_ weightBytes: Int) throws -> [(name: String, bytes: [UInt8])] = { _ in [] }
   ) throws -> [String] {
     if !overwriting, let file = Self.files(in: folder).first(where: exists) {
       throw ConversionError.exists(folder: folder, file: file.lastComponent?.string ?? "")
@@ -108,9 +110,11 @@ public struct Conversion {
     let isNew = !exists(folder)
     try makeFolder(folder)
     let staging = folder.appending(".convert.\(getpid())")
-    var isDone = false
+    var (isDone, extraNames) = (false, [String]())
     defer {
-      for file in Self.files(in: staging) { _ = file.withPlatformString { unlink($0) } }
+      for file in Self.files(in: staging) + extraNames.map(staging.appending) {
+        _ = file.withPlatformString { unlink($0) }
+      }
       _ = staging.withPlatformString { rmdir($0) }
       if isNew, !isDone { _ = folder.withPlatformString { rmdir($0) } }
     }
@@ -118,15 +122,22 @@ public struct Conversion {
     for file in plan.files {
       var contents = file.contents
       if file.name == "config.json", let quantized, var members = contents.object {
-        members["quantization_config"] = quantized.configuration
+        members["quantization_config"] = quantized.configuration(of: plan.tensors)
         contents = .object(members)
       }
       try contents.write(to: staging.appending(file.name))
     }
-    try writeWeights(to: staging.appending(Self.weightsName), isCancelled: isCancelled)
+    let weightBytes = try writeWeights(to: staging.appending(Self.weightsName), isCancelled: isCancelled)
     let differences = try check(staging)
+    for (name, bytes) in try extras(weightBytes) {
+      extraNames.append(name)
+      let file = try AtomicFile(staging.appending(name))
+      try file.write(bytes)
+      try file.commit()
+    }
     // The weights last: a folder with weights is a whole model.
-    for (from, to) in zip(Self.files(in: staging), Self.files(in: folder)) {
+    let names = extraNames + Self.fileNames
+    for (from, to) in zip(names.map(staging.appending), names.map(folder.appending)) {
       if exists(from) {
         guard from.withPlatformString({ from in to.withPlatformString { rename(from, $0) } }) == 0 else {
           throw unwritable(to)
@@ -140,7 +151,8 @@ public struct Conversion {
     return plan.notes + differences
   }
 
-  private func writeWeights(to path: FilePath, isCancelled: () -> Bool) throws {
+  /// - Returns: bytes of the file.
+  private func writeWeights(to path: FilePath, isCancelled: () -> Bool) throws -> Int {
     var pieces: [String: () throws -> [UInt8]] = [:]
     var infos: [TensorInfo] = []
     for tensor in plan.tensors {
@@ -162,6 +174,7 @@ public struct Conversion {
       try bytes.withUnsafeBytes { try writer.append($0) }
     }
     try writer.finish()
+    return writer.fileSize
   }
 
   private var metadata: [String: String] {

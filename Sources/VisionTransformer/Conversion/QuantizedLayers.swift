@@ -24,11 +24,15 @@ package struct QuantizedLayers: Sendable {
   }
 
   /// For `config.json`, under the name that transformers gives such things.
-  var configuration: JSONValue {
+  /// - Parameter tensors: those that are written, which have the names of the target.
+  func configuration(of tensors: [ConvertedTensor]) -> JSONValue {
+    let weights = Set(kept.map { "\($0).weight" })
+    let names = tensors.filter { tensor in tensor.onlySource.map { weights.contains($0.canonical) } ?? false }
+      .map { String($0.name.dropLast(".weight".count)) }
     var members: [String: JSONValue] = [
       "quant_method": .string("vitrine"), "scheme": .string(scheme.rawValue),
       "bits": JSONValue(scheme.bitsPerWeight),
-      "modules_to_not_convert": .array(kept.map(JSONValue.string)),
+      "modules_to_not_convert": .array(names.map(JSONValue.string)),
     ]
     if let groupSize { members["group_size"] = JSONValue(groupSize) }
     return .object(members)

@@ -77,6 +77,7 @@ public struct ShardedFiles: TensorContainer {
     return map
   }
 
+  public var mappedFiles: [MappedFile] { shards.values.flatMap(\.mappedFiles) }
   public func path(of tensor: TensorInfo) -> FilePath { shard(of: tensor).path(of: tensor) }
 
   public func elements(of tensor: TensorInfo) throws(CheckpointError) -> TensorElements {

@@ -29,7 +29,7 @@ enum ImageFile {
       case .noSuchFileOrDirectory, .notDirectory: .notFound
       case .permissionDenied, .notPermitted: .permissionDenied
       case .noSuchAddressOrDevice: .notARegularFile(kind: "a socket or a device")
-      default: .unreadable(reason: error.description)
+      default: .unreadable(reason: error.description.lowercased())
       }
     } catch {
       throw .unreadable(reason: String(describing: error))

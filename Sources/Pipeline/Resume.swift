@@ -35,7 +35,7 @@ public struct ResumePoint: Sendable, Equatable {
     }
     while let result = try Self.nextResult(&lines, path: path, format: format, predictions: predictions) {
       let input = walker.next()
-      guard let input, input.path.string == result.path else {
+      guard let input, result.isOf(input.path) else {
         throw .resumeMismatch(
           path: path, line: lines.lineNumber, found: result.path, expected: input?.path.string)
       }
@@ -47,8 +47,14 @@ public struct ResumePoint: Sendable, Equatable {
 
   private struct Found {
     let path: String
+    /// The path's bytes, where the results have them because they are no text.
+    var pathBytes: Data?
     let isError: Bool
     let bytes: Int
+
+    func isOf(_ input: FilePath) -> Bool {
+      pathBytes.map { $0.elementsEqual(input.bytes) } ?? (path == input.string)
+    }
   }
 
   /// The next whole result; nil at the end.
@@ -62,7 +68,12 @@ public struct ResumePoint: Sendable, Equatable {
     if format == .jsonl {
       struct Line: Decodable {
         struct Prediction: Decodable {}
+        enum CodingKeys: String, CodingKey {
+          case path, error, predictions
+          case pathBytes = "path_base64"
+        }
         let path: String
+        let pathBytes: Data?
         let error: String?
         let predictions: [Prediction]?
       }
@@ -72,7 +83,8 @@ public struct ResumePoint: Sendable, Equatable {
       guard line.error != nil || line.predictions?.count == predictions else {
         throw malformed("the results were written with another --top-k, or by another model")
       }
-      return Found(path: line.path, isError: line.error != nil, bytes: first.utf8.count)
+      return Found(
+        path: line.path, pathBytes: line.pathBytes, isError: line.error != nil, bytes: first.utf8.count)
     }
     let fields = CSVText.fields(first)
     guard fields.count == 6 else { throw malformed("not a line of these results") }

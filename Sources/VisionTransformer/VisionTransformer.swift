@@ -119,6 +119,7 @@ public final class VisionTransformer: Sendable {
       tensors, configuration: configuration, precision: precision,
       pool: options.describesOnly ? nil : ThreadPool(threadCount: max(1, options.threads)),
       describesOnly: options.describesOnly, substitutes: options.substitutes)
+    try checkpoint.container.checkUnchanged()
     self.parameters = parameters
     patchPositions =
       switch configuration.positions {

@@ -25,7 +25,6 @@ struct Inspect: ParsableCommand {
   func run() throws {
     try KernelVariant.validateEnvironment()
     let terminal = Terminal(quiet: false)
-    Signals.ignoreClosedPipes()
     let model: VisionTransformer
     do {
       model = try VisionTransformer(

@@ -218,7 +218,6 @@ struct WeightsOptions: ParsableArguments {
 
   /// - Parameter size: of the images, instead of the checkpoint's own.
   func load(size: ImageSize?, terminal: Terminal) throws -> VisionTransformer {
-    Signals.ignoreClosedPipes()
     let model = try VisionTransformer(
       Checkpoint(self.model.path),
       options: .init(

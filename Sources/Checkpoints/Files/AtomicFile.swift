@@ -10,8 +10,13 @@ import SystemPackage
 
 /// A file that is there whole or not at all: written under another name beside its own, brought to the disk, then renamed. What is not
 /// committed goes away with the object.
+///
+/// Where a link is in the place, the file that it leads to is replaced, not the link. A device or a pipe is written to as it is: to rename
+/// something over `/dev/null` would take it from everybody.
 package final class AtomicFile {
   package let path: FilePath
+  /// The file that will be replaced; nil where the path is that of no file, and is written to directly.
+  private let target: FilePath?
   private let temporary: FilePath
   private var descriptor: CInt
   /// Bytes written so far.
@@ -20,16 +25,33 @@ package final class AtomicFile {
   /// - Throws: `CheckpointError.unwritable` where no file can be made in the folder.
   package init(_ path: FilePath) throws(CheckpointError) {
     self.path = path
-    let name = path.lastComponent?.string ?? "file"
-    temporary = path.removingLastComponent().appending(".\(name).\(getpid()).partial")
-    descriptor = temporary.withPlatformString { open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }
+    if FileSystem.isSpecial(path) {
+      target = nil
+      temporary = path
+      descriptor = path.withPlatformString { open($0, O_WRONLY | O_CLOEXEC) }
+    } else {
+      let end = try FileSystem.followingLinks(path)
+      target = end
+      // Not the whole name, which may be as long as names can be.
+      let name = String(decoding: (end.lastComponent?.string ?? "file").utf8.prefix(100), as: UTF8.self)
+      temporary = end.removingLastComponent().appending(".\(name).\(getpid()).partial")
+      descriptor = temporary.withPlatformString { open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }
+    }
     guard descriptor >= 0 else { throw Self.failure(path) }
   }
 
   deinit {
     guard descriptor >= 0 else { return }
     close(descriptor)
-    _ = temporary.withPlatformString { unlink($0) }
+    if target != nil { _ = temporary.withPlatformString { unlink($0) } }
+  }
+
+  /// Writes a whole file.
+  /// - Throws: `CheckpointError.unwritable`; what was there stays.
+  package static func write(_ bytes: [UInt8], to path: FilePath) throws(CheckpointError) {
+    let file = try AtomicFile(path)
+    try file.write(bytes)
+    try file.commit()
   }
 
   /// - Throws: `CheckpointError.unwritable` where the disk is full or fails.
@@ -53,12 +75,16 @@ package final class AtomicFile {
   /// Brings the file to the disk and gives it its name; one that was there is replaced.
   /// - Throws: `CheckpointError.unwritable`; what was there stays.
   package func commit() throws(CheckpointError) {
-    guard fsync(descriptor) == 0 else { throw Self.failure(path) }
+    guard target == nil || fsync(descriptor) == 0 else { throw Self.failure(path) }
     let closed = close(descriptor)
     descriptor = -1
+    guard let target else {
+      guard closed == 0 else { throw Self.failure(path) }
+      return
+    }
     let isDone =
       closed == 0
-      && temporary.withPlatformString { from in path.withPlatformString { to in rename(from, to) } } == 0
+      && temporary.withPlatformString { from in target.withPlatformString { to in rename(from, to) } } == 0
     guard isDone else {
       let error = Self.failure(path)
       _ = temporary.withPlatformString { unlink($0) }

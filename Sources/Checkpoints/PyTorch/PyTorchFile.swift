@@ -79,6 +79,7 @@ public struct PyTorchFile: TensorContainer {
     (self.tensors, self.metadata, self.unreadable, self.layouts) = (tensors, metadata, unreadable, layouts)
   }
 
+  public var mappedFiles: [MappedFile] { [file] }
   public func path(of tensor: TensorInfo) -> FilePath { file.path }
 
   public func elements(of tensor: TensorInfo) throws(CheckpointError) -> TensorElements {

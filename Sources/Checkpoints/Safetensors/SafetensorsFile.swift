@@ -48,6 +48,7 @@ public struct SafetensorsFile: TensorContainer {
     self.file = file
   }
 
+  public var mappedFiles: [MappedFile] { [file] }
   public func path(of tensor: TensorInfo) -> FilePath { file.path }
 
   public func elements(of tensor: TensorInfo) -> TensorElements {

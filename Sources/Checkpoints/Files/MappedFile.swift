@@ -16,6 +16,8 @@ import SystemPackage
 /// renaming another over it, stays what it was.
 public final class MappedFile: Sendable {
   public let path: FilePath
+  /// What its readers hold it to.
+  let limits: FileLimits
   /// Size of the file in bytes when it was mapped.
   public let count: Int
   private let address: UInt
@@ -45,8 +47,9 @@ public final class MappedFile: Sendable {
   }
 
   /// Maps a regular file.
+  /// - Parameter limits: what its readers hold it to.
   /// - Throws: `CheckpointError.unreadable` where it cannot be opened, is no regular file or is empty.
-  public init(_ path: FilePath) throws(CheckpointError) {
+  public init(_ path: FilePath, limits: FileLimits = .standard) throws(CheckpointError) {
     func failure(_ reason: String) -> CheckpointError { .unreadable(path: path, reason: reason) }
     func failure(_ code: CInt) -> CheckpointError { failure(Errno(rawValue: code).description.lowercased()) }
     let descriptor = path.withPlatformString { open($0, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
@@ -59,6 +62,7 @@ public final class MappedFile: Sendable {
     let mapping = mmap(nil, Int(status.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0)
     guard let mapping, mapping != MAP_FAILED else { throw failure(errno) }
     self.path = path
+    self.limits = limits
     self.count = Int(status.st_size)
     self.address = UInt(bitPattern: mapping)
     self.isMapped = true
@@ -70,6 +74,7 @@ public final class MappedFile: Sendable {
   /// - Parameter bytes: at least one; must stay where they are while this object lives.
   package init(borrowing bytes: UnsafeRawBufferPointer, path: FilePath) {
     self.path = path
+    limits = .standard
     self.count = bytes.count
     self.address = UInt(bitPattern: bytes.baseAddress)
     self.isMapped = false

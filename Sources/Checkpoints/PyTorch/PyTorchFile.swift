@@ -48,7 +48,7 @@ public struct PyTorchFile: TensorContainer {
   private init(
     format: String, _ document: PickleDocument, _ storages: PyTorchStorages, file: MappedFile
   ) throws(CheckpointError) {
-    let dictionary = try StateDictionary(of: document, path: file.path)
+    let dictionary = try StateDictionary(of: document, path: file.path, limits: file.limits)
     var tensors: [String: TensorInfo] = [:]
     var unreadable: [String: String] = [:]
     var layouts: [String: PyTorchTensor] = [:]

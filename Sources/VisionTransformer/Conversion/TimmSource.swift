@@ -17,8 +17,8 @@ package struct TimmSource {
   private let tensors: [String: ConvertedTensor]
 
   /// - Throws: `ConversionError` where timm has no such model, `ModelError` and `CheckpointError` as in opening a model.
-  package init(_ path: FilePath, architecture: String?) throws {
-    let checkpoint = try Checkpoint(path)
+  package init(_ path: FilePath, architecture: String?, limits: FileLimits = .standard) throws {
+    let checkpoint = try Checkpoint(path, limits: limits)
     let model = try VisionTransformer(
       checkpoint, options: .init(architecture: architecture, describesOnly: true, labels: .none))
     source = try ConversionSource(model, checkpoint: checkpoint, architecture: architecture)

@@ -18,7 +18,7 @@ package final class AtomicFile {
   package let path: FilePath
   /// The file that will be replaced; nil where the path is that of no file, and is written to directly.
   private let target: FilePath?
-  /// The name that it has for a moment before its own or, where it cannot do without one, all the time.
+  /// The name that it has before its own: where it cannot do without one, all the time; where it replaces another file, for a moment.
   private let temporary: FilePath
   private let isNameless: Bool
   private var descriptor: CInt
@@ -84,15 +84,26 @@ package final class AtomicFile {
   /// Brings the file to the disk and gives it its name; one that was there is replaced.
   /// - Throws: `CheckpointError.unwritable`; what was there stays.
   package func commit() throws(CheckpointError) {
-    guard target == nil || fsync(descriptor) == 0, !isNameless || giveName() else {
-      throw Self.failure(path)
+    guard let target else {
+      let status = close(descriptor)
+      descriptor = -1
+      guard status == 0 else { throw Self.failure(path) }
+      return
+    }
+    guard fsync(descriptor) == 0 else { throw Self.failure(path) }
+    if isNameless {
+      if link(to: target) {
+        close(descriptor)
+        descriptor = -1
+        return
+      }
+      // A name that is taken can only be given by renaming. What has the temporary one was left by an earlier process of this number.
+      guard errno == EEXIST else { throw Self.failure(path) }
+      _ = temporary.withPlatformString { unlink($0) }
+      guard link(to: temporary) else { throw Self.failure(path) }
     }
     let closed = close(descriptor)
     descriptor = -1
-    guard let target else {
-      guard closed == 0 else { throw Self.failure(path) }
-      return
-    }
     let isDone =
       closed == 0
       && temporary.withPlatformString { from in target.withPlatformString { to in rename(from, to) } } == 0
@@ -116,13 +127,10 @@ package final class AtomicFile {
     #endif
   }
 
-  /// Gives a file without a name the temporary one, since a name that is taken can only be given by renaming.
-  private func giveName() -> Bool {
-    let place = FilePath("/proc/self/fd/\(descriptor)")
-    return temporary.withPlatformString { name in
-      // Left by an earlier process of this number.
-      unlink(name)
-      return place.withPlatformString { linkat(AT_FDCWD, $0, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 }
+  /// Gives the file without a name one; fails where that is taken.
+  private func link(to name: FilePath) -> Bool {
+    FilePath("/proc/self/fd/\(descriptor)").withPlatformString { place in
+      name.withPlatformString { linkat(AT_FDCWD, place, AT_FDCWD, $0, AT_SYMLINK_FOLLOW) == 0 }
     }
   }
 

@@ -6,7 +6,7 @@ import Testing
 /// The same inputs give the same bytes, however many threads share them and however many images go through the network together.
 @Suite struct DeterminismTests {
   /// Threads and batch sizes: more threads than cores and images, batches that the images do not fill, one batch for all.
-  static let ways = ["1 1", "2 1", "3 4", "2 7", "16 1", "1 64"]
+  static let ways = ["1 1", "2 1", "3 4", "16 1", "1 64"]
 
   private func compare(_ model: String, _ options: String) throws -> Command.Outcome {
     let folder = try TemporaryFolder()
@@ -19,8 +19,8 @@ import Testing
         "$vitrine" embed $inputs --model $model $how --tokens all --output tokens.npy || exit
         # Alone, an image's layers are shared among the threads.
         "$vitrine" classify "$photos/cat/0100.jpg" --model $model $how --format jsonl >one.jsonl || exit
-        "$vitrine" attention $inputs --model $model $how --method raw --head all --npy --output maps >/dev/null || exit
-        "$vitrine" attention $inputs --model $model $how --npy --output maps >/dev/null || exit
+        "$vitrine" attention "$photos/cat" --model $model $how --method raw --head all --npy --output maps >/dev/null || exit
+        "$vitrine" attention "$photos/cat" --model $model $how --npy --output maps >/dev/null || exit
         cat results.jsonl logits.npy tokens.npy $(find maps -type f | LC_ALL=C sort) | cksum
         grep -qxF "$(cat one.jsonl)" results.jsonl && echo alone
         rm -r maps

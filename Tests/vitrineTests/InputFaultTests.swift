@@ -161,7 +161,7 @@ import Testing
       """
       mkdir data; printf '%s\\n' a b c d e f g h i j >data/batches.meta.txt; truncate -s $((3073 * 40000)) data/test_batch.bin
       "$vitrine" evaluate data --model "$sample" 2>errors & pid=$!
-      until grep -q images errors; do kill -0 $pid || break; sleep 0.01; done
+      until grep -qs images errors; do kill -0 $pid || break; sleep 0.01; done
       : >data/test_batch.bin; wait $pid; s=$?; tail -n 1 errors >&2; exit $s
       """)
     #expect(run.status == 1)

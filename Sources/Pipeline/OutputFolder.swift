@@ -54,8 +54,8 @@ public struct OutputFolder {
     return (stem, number > 1)
   }
 
-  /// Of the 255 bytes that a name may have, 55 are left to what is added.
-  private static let longestStem = 200
+  /// Of the 255 bytes that a name may have, 95 are left to what is added.
+  private static let longestStem = 160
 
   /// A file's name without its ending, cut between characters where it is too long.
   private static func stem(of name: [UInt8]) -> [UInt8] {

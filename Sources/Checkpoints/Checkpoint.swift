@@ -28,18 +28,23 @@ public struct Checkpoint: Sendable {
   /// What files of weights are called otherwise.
   private static let endings = [".safetensors", ".npz", ".pth", ".pt", ".bin", ".ckpt", ".pth.tar"]
 
+  /// What the files are held to.
+  package let limits: FileLimits
+
   /// Opens a folder or a file.
+  /// - Parameter limits: what its files are held to.
   /// - Throws: `CheckpointError` where nothing readable is there.
-  public init(_ path: FilePath) throws(CheckpointError) {
+  public init(_ path: FilePath, limits: FileLimits = .standard) throws(CheckpointError) {
     self.path = path
+    self.limits = limits
     let folder: FilePath
     let stored: any TensorContainer
     if FileSystem.isDirectory(path) {
       folder = path
-      stored = try Self.openFolder(path)
+      stored = try Self.openFolder(path, limits)
     } else {
       folder = path.removingLastComponent()
-      stored = try Self.openFile(path)
+      stored = try Self.openFile(path, limits)
     }
     let quantized = try QuantizedTensors(stored)
     quantization = try quantized?.scheme()
@@ -47,29 +52,32 @@ public struct Checkpoint: Sendable {
     // A single file takes the configuration beside it only where the two belong together by name.
     let belongs = folder == path || path.lastComponent.map { Self.usualNames.contains($0.string) } ?? false
     configurationPath = folder.appending("config.json")
-    configuration = belongs ? try JSONFile.document(at: configurationPath) : nil
+    configuration = belongs ? try JSONFile.document(at: configurationPath, limits: limits) : nil
     let processors = folder.appending("processor_config.json")
-    if belongs, let nested = try JSONFile.document(at: processors)?["image_processor"] {
+    if belongs, let nested = try JSONFile.document(at: processors, limits: limits)?["image_processor"] {
       (preprocessorConfiguration, preprocessorConfigurationPath) = (nested, processors)
     } else {
       preprocessorConfigurationPath = folder.appending("preprocessor_config.json")
-      preprocessorConfiguration = belongs ? try JSONFile.document(at: preprocessorConfigurationPath) : nil
+      preprocessorConfiguration =
+        belongs ? try JSONFile.document(at: preprocessorConfigurationPath, limits: limits) : nil
     }
   }
 
   /// Tensors that are not a file's, without a configuration.
   /// - Parameter path: stands for them in messages.
   package init(_ container: any TensorContainer, path: FilePath) {
-    (self.container, self.path) = (container, path)
+    (self.container, self.path, limits) = (container, path, .standard)
     quantization = nil
     (configuration, preprocessorConfiguration) = (nil, nil)
     configurationPath = path.appending("config.json")
     preprocessorConfigurationPath = path.appending("preprocessor_config.json")
   }
 
-  private static func openFolder(_ folder: FilePath) throws(CheckpointError) -> any TensorContainer {
+  private static func openFolder(
+    _ folder: FilePath, _ limits: FileLimits
+  ) throws(CheckpointError) -> any TensorContainer {
     for name in usualNames where FileSystem.exists(folder.appending(name)) {
-      return try openFile(folder.appending(name))
+      return try openFile(folder.appending(name), limits)
     }
     let names = try FileSystem.files(in: folder, endings: endings)
     guard let name = names.first else {
@@ -77,17 +85,21 @@ public struct Checkpoint: Sendable {
         folder: folder, expected: usualNames + ["one file that ends in \(endings.joined(separator: " or "))"])
     }
     guard names.count == 1 else { throw .severalWeights(folder: folder, names: names) }
-    return try openFile(folder.appending(name))
+    return try openFile(folder.appending(name), limits)
   }
 
-  private static func openFile(_ path: FilePath) throws(CheckpointError) -> any TensorContainer {
+  private static func openFile(
+    _ path: FilePath, _ limits: FileLimits
+  ) throws(CheckpointError) -> any TensorContainer {
     path.lastComponent?.string.hasSuffix(".index.json") == true
-      ? try ShardedFiles(index: path) : try openByContents(path)
+      ? try ShardedFiles(index: path, limits: limits) : try openByContents(path, limits)
   }
 
   /// Opens a file that is a container itself; which, its contents say.
-  static func openByContents(_ path: FilePath) throws(CheckpointError) -> any TensorContainer {
-    let file = try MappedFile(path)
+  static func openByContents(
+    _ path: FilePath, _ limits: FileLimits
+  ) throws(CheckpointError) -> any TensorContainer {
+    let file = try MappedFile(path, limits: limits)
     let format = try ContainerFormat(of: file)
     switch format {
     case .safetensors: return try SafetensorsFile(file)

@@ -16,7 +16,7 @@ enum ContainerFormat: Sendable {
   /// - Throws: `CheckpointError.malformed` where the file is a zip archive that is damaged.
   init(of file: MappedFile) throws(CheckpointError) {
     let start = file.bytes(in: 0..<min(file.count, 16))
-    if Self.isSafetensors(start) {
+    if Self.isSafetensors(start, limits: file.limits) {
       self = .safetensors
     } else if start.starts(with: Array("PK\u{3}\u{4}".utf8)) || start.starts(with: Array("PK\u{5}\u{6}".utf8))
     {
@@ -37,9 +37,9 @@ enum ContainerFormat: Sendable {
 
   /// The header's length, and the brace that the header begins with. A length that no header has does not count, so that a
   /// file of another format is not taken for one with a damaged header.
-  private static func isSafetensors(_ start: UnsafeRawBufferPointer) -> Bool {
+  private static func isSafetensors(_ start: UnsafeRawBufferPointer, limits: FileLimits) -> Bool {
     start.count > 8 && start[8] == UInt8(ascii: "{")
-      && Record(start).uint64(0) <= UInt64(SafetensorsFile.headerLimit)
+      && Record(start).uint64(0) <= UInt64(SafetensorsFile.headerLimit(limits))
   }
 
   private static func kind(of archive: ZipArchive) -> ContainerFormat {

@@ -13,9 +13,10 @@ public struct ShardedFiles: TensorContainer {
   private let shardNames: [String: String]
 
   /// Opens every shard that the index names.
+  /// - Parameter limits: what the files are held to.
   /// - Throws: `CheckpointError` where a shard is missing or broken, or does not hold what the index says.
-  public init(index path: FilePath) throws(CheckpointError) {
-    let weightMap = try Self.weightMap(MappedFile(path))
+  public init(index path: FilePath, limits: FileLimits = .standard) throws(CheckpointError) {
+    let weightMap = try Self.weightMap(MappedFile(path, limits: limits))
     var shards: [String: any TensorContainer] = [:]
     var tensors: [String: TensorInfo] = [:]
     var unreadable: [String: String] = [:]
@@ -29,7 +30,7 @@ public struct ShardedFiles: TensorContainer {
       if let open = shards[shardName] {
         shard = open
       } else {
-        shard = try Checkpoint.openByContents(path.removingLastComponent().appending(component))
+        shard = try Checkpoint.openByContents(path.removingLastComponent().appending(component), limits)
         shards[shardName] = shard
         metadata.merge(shard.metadata) { first, _ in first }
       }
@@ -54,17 +55,20 @@ public struct ShardedFiles: TensorContainer {
 
   /// The file of each tensor.
   private static func weightMap(_ file: MappedFile) throws(CheckpointError) -> [String: String] {
+    let tensorLimit = SafetensorsHeader.tensorLimit(file.limits)
+    let nameLimit = SafetensorsHeader.nameLimit(file.limits)
     var reader = try JSONFile.reader(of: file)
     var map: [String: String]?
     try reader.object { reader, field throws(CheckpointError) in
       guard field == "weight_map" else { return try reader.skip() }
       guard map == nil else { throw reader.failure("field \"weight_map\" is there twice") }
       var names: [String: String] = [:]
-      try reader.object(nameLimit: SafetensorsHeader.nameLimit) { reader, name throws(CheckpointError) in
-        guard names.count < SafetensorsHeader.tensorLimit else {
-          throw reader.failure("field \"weight_map\" has more than \(SafetensorsHeader.tensorLimit) tensors")
+      try reader.object(nameLimit: nameLimit) { reader, name throws(CheckpointError) in
+        guard names.count < tensorLimit else {
+          throw reader.failure(
+            "field \"weight_map\" has more than \(tensorLimit) tensors\(FileLimits.Limit.tensors.remedy)")
         }
-        let shard = try reader.string(limit: SafetensorsHeader.nameLimit)
+        let shard = try reader.string(limit: nameLimit)
         guard names.updateValue(shard, forKey: name) == nil else {
           throw .malformedTensor(path: file.path, tensor: name, reason: "the index has two of this name")
         }
@@ -77,6 +81,7 @@ public struct ShardedFiles: TensorContainer {
     return map
   }
 
+  public var mappedFiles: [MappedFile] { shards.values.flatMap(\.mappedFiles) }
   public func path(of tensor: TensorInfo) -> FilePath { shard(of: tensor).path(of: tensor) }
 
   public func elements(of tensor: TensorInfo) throws(CheckpointError) -> TensorElements {

@@ -73,6 +73,8 @@ public protocol TensorContainer: Sendable {
   /// The tensor's elements: `tensor.count` of them, of `tensor.type`.
   /// - Throws: `CheckpointError` where they turn out to be damaged.
   func elements(of tensor: TensorInfo) throws(CheckpointError) -> TensorElements
+  /// The files that the tensors are mapped from; none by default.
+  var mappedFiles: [MappedFile] { get }
   /// The tensors as they are stored, those included that only say what others are worth; by default, the tensors.
   var storedTensors: [TensorInfo] { get }
   /// The tensor as integers, where it is a layer's weight that is stored as such; nil by default.
@@ -82,6 +84,13 @@ public protocol TensorContainer: Sendable {
 
 extension TensorContainer {
   public var unreadable: [String: String] { [:] }
+  public var mappedFiles: [MappedFile] { [] }
   public var storedTensors: [TensorInfo] { Array(tensors.values) }
   public func quantized(_ tensor: TensorInfo) throws(CheckpointError) -> QuantizedWeight? { nil }
+
+  /// Makes sure, once tensors have been read, that nobody wrote to their files meanwhile.
+  /// - Throws: `CheckpointError.unreadable` where somebody did.
+  public func checkUnchanged() throws(CheckpointError) {
+    for file in mappedFiles { try file.checkUnchanged() }
+  }
 }

@@ -46,7 +46,8 @@ public struct DecodedImage: Sendable, Equatable {
   public init(
     contentsOf path: FilePath, options: DecodingOptions, for transform: EvaluationTransform?
   ) throws(ImageError) {
-    try self.init(decoding: ImageFile.read(path), options: options, for: transform)
+    try self.init(
+      decoding: ImageFile.read(path, maxBytes: options.maxBytes), options: options, for: transform)
   }
 
   /// Decodes an image as ``init(contentsOf:options:for:)`` does.

@@ -6,14 +6,18 @@ public struct DecodingOptions: Sendable, Equatable {
   public var appliesExifOrientation: Bool
   /// Images of more pixels are refused before memory is taken for them. 512 Mi by default: 1.5 GiB.
   public var maxPixels: Int
+  /// Files of more bytes are refused before they are read. 4 GiB by default: far above what an image within the limit of pixels takes.
+  public var maxBytes: Int
   /// Whether a ``DecodedImage`` may have fewer pixels than its file.
   public var mayReduce: Bool
 
   public init(
-    appliesExifOrientation: Bool = true, maxPixels: Int = 512 * 1024 * 1024, mayReduce: Bool = false
+    appliesExifOrientation: Bool = true, maxPixels: Int = 512 * 1024 * 1024,
+    maxBytes: Int = 4 * 1024 * 1024 * 1024, mayReduce: Bool = false
   ) {
     self.appliesExifOrientation = appliesExifOrientation
     self.maxPixels = maxPixels
+    self.maxBytes = maxBytes
     self.mayReduce = mayReduce
   }
 }

@@ -43,7 +43,7 @@ extension ImageError: CustomStringConvertible {
     case .empty:
       "the file is empty"
     case .fileTooLarge(let bytes, let limit):
-      "file of \(bytes.grouped) bytes is above the limit of \(limit.grouped) bytes"
+      "file of \(bytes.grouped) bytes is above the limit of \(limit.grouped) bytes; raise it with --max-bytes"
     case .unreadable(let reason):
       "the file could not be read: \(reason)"
     case .unknownFormat(let format?):

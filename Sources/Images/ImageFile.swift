@@ -5,23 +5,21 @@ extension Image {
   ///
   /// - Parameters:
   ///   - path: a regular file, or a link to one. A pipe or device is refused and never waited for.
-  ///   - options: orientation and the limit of pixels.
+  ///   - options: orientation and the limits of pixels and bytes.
   /// - Throws: ``ImageError`` if the file cannot be read, and whatever ``init(decoding:options:)`` throws.
   public init(contentsOf path: FilePath, options: DecodingOptions = DecodingOptions()) throws(ImageError) {
-    try self.init(decoding: ImageFile.read(path), options: options)
+    try self.init(decoding: ImageFile.read(path, maxBytes: options.maxBytes), options: options)
   }
 }
 
 /// Files of images, read whole. They are not mapped: a file that shrinks under a mapping ends the process.
 enum ImageFile {
-  /// Far above what an image within the default limit of pixels takes.
-  static let maxBytes = 4 * 1024 * 1024 * 1024
-
-  static func read(_ path: FilePath) throws(ImageError) -> [UInt8] {
+  /// - Parameter maxBytes: see ``DecodingOptions/maxBytes``.
+  static func read(_ path: FilePath, maxBytes: Int) throws(ImageError) -> [UInt8] {
     do {
       // Non-blocking: opening a pipe must not wait for somebody to write into it.
       let file = try FileDescriptor.open(path, .readOnly, options: [.nonBlocking, .closeOnExec])
-      return try file.closeAfter { try read(file) }
+      return try file.closeAfter { try read(file, maxBytes: maxBytes) }
     } catch let error as ImageError {
       throw error
     } catch let error as Errno {
@@ -29,14 +27,14 @@ enum ImageFile {
       case .noSuchFileOrDirectory, .notDirectory: .notFound
       case .permissionDenied, .notPermitted: .permissionDenied
       case .noSuchAddressOrDevice: .notARegularFile(kind: "a socket or a device")
-      default: .unreadable(reason: error.description)
+      default: .unreadable(reason: error.description.lowercased())
       }
     } catch {
       throw .unreadable(reason: String(describing: error))
     }
   }
 
-  private static func read(_ file: FileDescriptor) throws -> [UInt8] {
+  private static func read(_ file: FileDescriptor, maxBytes: Int) throws -> [UInt8] {
     let status = try file.stat()
     guard status.type == .regular else { throw ImageError.notARegularFile(kind: name(of: status.type)) }
     guard status.size > 0 else { throw ImageError.empty }

@@ -9,6 +9,15 @@ public enum PackingError: Error, Equatable {
   case outOfMemory(bytes: Int)
 }
 
+extension PackingError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .nonFinite: "a matrix to be packed holds NaN or infinite values"
+    case .outOfMemory(let bytes): "no memory for packed weights: the system refused \(bytes) bytes"
+    }
+  }
+}
+
 /// Weights as 8-bit levels: w[o, k] is about scales[o] · levels[o, k].
 public struct LevelsView: @unchecked Sendable {
   /// [O, K], row-major.

@@ -119,9 +119,11 @@ public struct EvaluationReport: Codable, Sendable, Equatable {
 
   /// Writes the report as JSON, whole or not at all.
   /// - Throws: `CheckpointError.unwritable`.
-  public func write(to path: FilePath) throws {
-    try JSONValue(encoding: self).write(to: path)
-  }
+  public func write(to path: FilePath) throws { try write(to: AtomicFile(path)) }
+
+  /// Writes the report as JSON into a place that was taken before.
+  /// - Throws: `CheckpointError.unwritable`.
+  package func write(to file: AtomicFile) throws { try JSONValue(encoding: self).write(to: file) }
 
   /// For people: a line for each class, then the whole. Without the last line end.
   public var table: String {

@@ -106,10 +106,10 @@ extension InferencePipeline.Item where Value == [Float] {
   public func record(topK: Int, labels: [String]?) -> ClassificationRecord {
     switch outcome {
     case .failure(let error):
-      ClassificationRecord(path: path.string, outcome: .error("\(error)"))
+      ClassificationRecord(path: path, outcome: .error("\(error)"))
     case .success(let success):
       ClassificationRecord(
-        path: path.string,
+        path: path,
         outcome: .predictions(
           size: success.size, Prediction.top(topK, of: success.value, labels: labels)))
     }
@@ -117,7 +117,7 @@ extension InferencePipeline.Item where Value == [Float] {
 
   /// A JSON object with the image's path, and the error where it failed.
   public var pathLine: String {
-    var members = "\"path\":\(JSONText.quoted(path.string))"
+    var members = JSONText.members(of: path)
     if case .failure(let error) = outcome { members += ",\"error\":\(JSONText.quoted("\(error)"))" }
     return "{\(members)}"
   }

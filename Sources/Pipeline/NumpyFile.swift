@@ -1,3 +1,4 @@
+import Checkpoints
 import SystemPackage
 
 /// A float32 array that grows by rows, in numpy's format (version 1.0, little-endian, C order).
@@ -44,13 +45,14 @@ public final class NumpyFile {
     }
   }
 
-  /// Writes a whole array at once.
-  /// - Throws: `PipelineError.write`.
-  public static func write(_ values: [Float], shape: [Int], to path: FilePath) throws(PipelineError) {
+  /// Writes a whole array at once, whole or not at all.
+  /// - Throws: `CheckpointError.unwritable`.
+  public static func write(_ values: [Float], shape: [Int], to path: FilePath) throws(CheckpointError) {
     precondition(values.count == shape.reduce(1, *), "values do not fill the shape")
-    let file = try ResultFile(path)
-    try file.append(header(shape).span.bytes)
-    try file.append(values.span.bytes)
+    let file = try AtomicFile(path)
+    try file.write(header(shape))
+    try values.span.bytes.withUnsafeBytes { bytes throws(CheckpointError) in try file.write(bytes) }
+    try file.commit()
   }
 
   /// Appends one row; nil appends NaN, for an image that failed.

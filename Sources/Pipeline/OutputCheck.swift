@@ -1,5 +1,13 @@
 import SystemPackage
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Keeps a run from writing over what it reads.
 public enum OutputCheck {
   /// Checks that the outputs are different files, and none of those that the run needs. Files are compared by what they are, not
@@ -20,6 +28,22 @@ public enum OutputCheck {
     let names = outputs.map { $0.lexicallyNormalized() }
     for (index, name) in names.enumerated() where names[..<index].contains(name) && Identity(name) == nil {
       throw .overwrites(path: outputs[index], what: "another output of this run")
+    }
+  }
+
+  /// Checks that files can be made in a folder or, where it is not there yet, the folder itself, so that this is known before the work.
+  /// - Throws: `PipelineError.write`.
+  public static func checkWritable(folder: FilePath) throws(PipelineError) {
+    var place = folder.isEmpty ? "." : folder
+    while fileStatus(place) == nil, errno == ENOENT, !place.components.isEmpty {
+      place = place.removingLastComponent()
+      if place.isEmpty { place = "." }
+    }
+    guard place.withPlatformString({ access($0, W_OK | X_OK) }) == 0 else {
+      throw .write(path: folder, reason: systemErrorDescription())
+    }
+    guard fileStatus(place)?.isDirectory == true else {
+      throw .write(path: folder, reason: "\(place) is no folder")
     }
   }
 

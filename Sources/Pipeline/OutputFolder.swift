@@ -11,7 +11,8 @@ import SystemPackage
 /// A folder that a run writes files to for each of its inputs, named like these.
 ///
 /// What was found in a folder below one that was given lies in the same folder below this one. Where two inputs would have the same
-/// name, the later one gets a number, so that nothing of this run is written over; files of earlier runs are.
+/// name, the later one gets a number, so that nothing of this run is written over; files of earlier runs are. A name so long that what
+/// is added to it would not fit is cut.
 public struct OutputFolder {
   public let path: FilePath
   /// What was given on the command line: files, and folders that were recursed.
@@ -44,13 +45,26 @@ public struct OutputFolder {
     let relative = Self.relative(input.lexicallyNormalized(), to: roots)
     let folder = path.appending(relative.removingLastComponent().components)
     if relative.components.count > 1 { try Self.make(folder) }
-    let name = relative.lastComponent?.stem ?? "image"
-    var (stem, number) = (folder.appending(name), 1)
+    let name = Self.stem(of: relative.lastComponent.map { FilePath(root: nil, [$0]).bytes } ?? [])
+    var (stem, number) = (folder.appending(bytes: name), 1)
     while !taken.insert(stem.hashValue).inserted {
       number += 1
-      stem = folder.appending("\(name)-\(number)")
+      stem = folder.appending(bytes: name + "-\(number)".utf8)
     }
     return (stem, number > 1)
+  }
+
+  /// Of the 255 bytes that a name may have, 95 are left to what is added.
+  private static let longestStem = 160
+
+  /// A file's name without its ending, cut between characters where it is too long.
+  private static func stem(of name: [UInt8]) -> [UInt8] {
+    let dot = name.lastIndex(of: UInt8(ascii: ".")) ?? 0
+    let stem = dot > 0 ? name[..<dot] : name[...]
+    guard stem.count > longestStem else { return stem.isEmpty ? Array("image".utf8) : Array(stem) }
+    let isContinuation = { (byte: UInt8) in byte & 0xC0 == 0x80 }
+    let end = (0...longestStem).last { !isContinuation(stem[$0]) } ?? longestStem
+    return Array(stem[..<end])
   }
 
   /// The path below the folder that it was found in; the name alone of a file that was given.

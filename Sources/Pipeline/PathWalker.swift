@@ -178,13 +178,25 @@ public struct PathWalker: IteratorProtocol {
 }
 
 extension FilePath {
-  /// The path of an entry of this folder, whose name need not be UTF-8.
-  package func appending(bytes name: [UInt8]) -> FilePath {
-    (name.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return self }
-      return appending(FilePath(platformString: base).components)
+  /// The path as the system has it.
+  package var bytes: [UInt8] {
+    withPlatformString { start in
+      var length = 0
+      while start[length] != 0 { length += 1 }
+      return UnsafeBufferPointer(start: start, count: length).map { UInt8(bitPattern: $0) }
     }
   }
+
+  /// A path as the system has it.
+  /// - Parameter bytes: without NUL.
+  package init(bytes: some Sequence<UInt8>) {
+    self = (bytes.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { buffer in
+      buffer.baseAddress.map { FilePath(platformString: $0) } ?? FilePath()
+    }
+  }
+
+  /// The path of an entry of this folder, whose name need not be UTF-8.
+  package func appending(bytes name: [UInt8]) -> FilePath { appending(FilePath(bytes: name).components) }
 }
 
 /// A list of paths, read piece by piece.
@@ -242,9 +254,7 @@ package struct PathList {
       stop("it is separated by NUL bytes; give --null")
       return nil
     }
-    return (bytes.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { buffer in
-      buffer.baseAddress.map { FilePath(platformString: $0) }
-    }
+    return FilePath(bytes: bytes)
   }
 
   /// Adds what has arrived to the buffer; waits for it in short turns, between which the run may be cancelled.

@@ -10,7 +10,7 @@ import VisionTransformer
 
 /// What `classify` says of one input.
 public struct ClassificationRecord: Sendable, Equatable {
-  public let path: String
+  public let path: FilePath
   public let outcome: Outcome
 
   public enum Outcome: Sendable, Equatable {
@@ -20,7 +20,7 @@ public struct ClassificationRecord: Sendable, Equatable {
     case error(String)
   }
 
-  public init(path: String, outcome: Outcome) {
+  public init(path: FilePath, outcome: Outcome) {
     self.path = path
     self.outcome = outcome
   }
@@ -30,7 +30,7 @@ public struct ClassificationRecord: Sendable, Equatable {
 public enum ResultFormat: String, CaseIterable, Sendable {
   /// For people: a line for the image, then one for each prediction.
   case table
-  /// One JSON object a line.
+  /// One JSON object a line. A path that is not UTF-8 is there as its bytes, too: `path_base64`.
   case jsonl
   /// `path,rank,index,label,probability,error`, one line a prediction (RFC 4180).
   case csv
@@ -50,7 +50,7 @@ public enum ResultFormat: String, CaseIterable, Sendable {
   }
 
   private func table(_ record: ClassificationRecord) -> String {
-    let name = record.path.visible
+    let name = record.path.string.visible
     switch record.outcome {
     case .error(let message):
       return "\(name)\n  error: \(message.visible)\n"
@@ -67,19 +67,19 @@ public enum ResultFormat: String, CaseIterable, Sendable {
   private func jsonLine(_ record: ClassificationRecord) -> String {
     switch record.outcome {
     case .error(let message):
-      return "{\"path\":\(JSONText.quoted(record.path)),\"error\":\(JSONText.quoted(message))}\n"
+      return "{\(JSONText.members(of: record.path)),\"error\":\(JSONText.quoted(message))}\n"
     case .predictions(let size, let predictions):
       let list = predictions.map { prediction in
         let label = prediction.label.map { ",\"label\":\(JSONText.quoted($0))" } ?? ""
         return "{\"index\":\(prediction.index)\(label),\"probability\":\(Float(prediction.probability))}"
       }
-      return "{\"path\":\(JSONText.quoted(record.path)),\"width\":\(size.width),\"height\":\(size.height),"
+      return "{\(JSONText.members(of: record.path)),\"width\":\(size.width),\"height\":\(size.height),"
         + "\"predictions\":[\(list.joined(separator: ","))]}\n"
     }
   }
 
   private func csvLines(_ record: ClassificationRecord) -> String {
-    let path = CSVText.field(record.path)
+    let path = CSVText.field(record.path.string)
     switch record.outcome {
     case .error(let message):
       return "\(path),,,,,\(CSVText.field(message))\n"
@@ -123,6 +123,14 @@ public enum JSONText {
     encoder.outputFormatting = .withoutEscapingSlashes
     guard let data = try? encoder.encode(text) else { return "\"\"" }
     return String(decoding: data, as: UTF8.self)
+  }
+
+  /// The members of an object that name a file: its path as text and, where the path is not UTF-8 and the text therefore not all of it,
+  /// the path's bytes.
+  static func members(of path: FilePath) -> String {
+    let text = "\"path\":\(quoted(path.string))"
+    guard String(validating: path) == nil else { return text }
+    return "\(text),\"path_base64\":\"\(Data(path.bytes).base64EncodedString())\""
   }
 }
 

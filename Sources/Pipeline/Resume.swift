@@ -6,7 +6,7 @@ import SystemPackage
   import Foundation
 #endif
 
-/// Finds out how far an interrupted run of `classify` came, from the results that it left.
+/// Finds out how far an interrupted run of `classify` or `embed` came, from the results that it left.
 ///
 /// The results are read as a stream beside the inputs and must name the same paths in the same order. What follows the last
 /// whole result, such as a line that was cut short, does not count.
@@ -19,10 +19,10 @@ public struct ResumePoint: Sendable, Equatable {
   public private(set) var bytes = 0
 
   /// Reads results and moves the walker past the inputs that they are for.
-  /// - Parameter predictions: number of predictions that each image has.
+  /// - Parameter predictions: number of predictions that each image has; nil for results that are paths and errors alone.
   /// - Throws: `PipelineError` where the results cannot be read or are of other inputs.
   public init(
-    _ path: FilePath, format: ResultFormat, predictions: Int, walker: inout PathWalker
+    _ path: FilePath, format: ResultFormat, predictions: Int?, walker: inout PathWalker
   ) throws(PipelineError) {
     guard fileStatus(path) != nil else { return }
     var lines = try LineReader(path, quoted: format == .csv)
@@ -35,7 +35,7 @@ public struct ResumePoint: Sendable, Equatable {
     }
     while let result = try Self.nextResult(&lines, path: path, format: format, predictions: predictions) {
       let input = walker.next()
-      guard let input, input.path.string == result.path else {
+      guard let input, result.isOf(input.path) else {
         throw .resumeMismatch(
           path: path, line: lines.lineNumber, found: result.path, expected: input?.path.string)
       }
@@ -47,13 +47,19 @@ public struct ResumePoint: Sendable, Equatable {
 
   private struct Found {
     let path: String
+    /// The path's bytes, where the results have them because they are no text.
+    var pathBytes: Data?
     let isError: Bool
     let bytes: Int
+
+    func isOf(_ input: FilePath) -> Bool {
+      pathBytes.map { $0.elementsEqual(input.bytes) } ?? (path == input.string)
+    }
   }
 
   /// The next whole result; nil at the end.
   private static func nextResult(
-    _ lines: inout LineReader, path: FilePath, format: ResultFormat, predictions: Int
+    _ lines: inout LineReader, path: FilePath, format: ResultFormat, predictions: Int?
   ) throws(PipelineError) -> Found? {
     guard let first = try lines.next() else { return nil }
     func malformed(_ reason: String) -> PipelineError {
@@ -62,7 +68,12 @@ public struct ResumePoint: Sendable, Equatable {
     if format == .jsonl {
       struct Line: Decodable {
         struct Prediction: Decodable {}
+        enum CodingKeys: String, CodingKey {
+          case path, error, predictions
+          case pathBytes = "path_base64"
+        }
         let path: String
+        let pathBytes: Data?
         let error: String?
         let predictions: [Prediction]?
       }
@@ -70,15 +81,19 @@ public struct ResumePoint: Sendable, Equatable {
         throw malformed("not a line of these results")
       }
       guard line.error != nil || line.predictions?.count == predictions else {
-        throw malformed("the results were written with another --top-k, or by another model")
+        throw malformed(
+          predictions == nil
+            ? "not a line of these results"
+            : "the results were written with another --top-k, or by another model")
       }
-      return Found(path: line.path, isError: line.error != nil, bytes: first.utf8.count)
+      return Found(
+        path: line.path, pathBytes: line.pathBytes, isError: line.error != nil, bytes: first.utf8.count)
     }
     let fields = CSVText.fields(first)
     guard fields.count == 6 else { throw malformed("not a line of these results") }
     guard fields[5].isEmpty else { return Found(path: fields[0], isError: true, bytes: first.utf8.count) }
     var bytes = first.utf8.count
-    for rank in 1...max(predictions, 1) {
+    for rank in 1...max(predictions ?? 1, 1) {
       if rank > 1 {
         guard let line = try lines.next() else { return nil }
         bytes += line.utf8.count

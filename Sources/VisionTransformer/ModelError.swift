@@ -55,7 +55,7 @@ extension ModelError: CustomStringConvertible {
         + "the nearest that is: \(nearest(size.height, patch.height))x\(nearest(size.width, patch.width))"
     case .memory(let size, let tokens, let batchSize, let workers, let needed, let available):
       "images of \(size) pixels are \(tokens) tokens; \(batchSize) of them in each of \(workers) threads take "
-        + "\(gigabytes(needed)), but the machine has \(gigabytes(available)); "
+        + "\(gigabytes(needed)), but there are only \(gigabytes(available)); "
         + "give a smaller --size, --batch-size or --threads"
     case .labels(let source, let expected, let actual):
       "\(source): \(actual) \(actual == 1 ? "label" : "labels"), but the model has \(expected) classes"

@@ -23,6 +23,8 @@ public final class VisionTransformer: Sendable {
   /// Whether the model cannot be run, because its weights were not read.
   public let describesOnly: Bool
   private let configurationFiles: [FilePath]
+  /// What the files were held to.
+  package let fileLimits: FileLimits
   /// Of the matrix products.
   public let precision: Precision
   let parameters: Parameters
@@ -89,7 +91,7 @@ public final class VisionTransformer: Sendable {
         "transformers' \($0)"
       }
       ?? reader.likeness.map { "like timm's \($0.name)" }
-    path = checkpoint.path
+    (path, fileLimits) = (checkpoint.path, checkpoint.limits)
     let preprocessing = try Preprocessing(
       checkpoint, library: tensors.scheme.library, configuration: configuration,
       architecture: options.architecture, likeness: reader.likeness)
@@ -103,6 +105,13 @@ public final class VisionTransformer: Sendable {
       throw ModelError.imageSize(transform.size, patchSize: configuration.patchSize)
     }
     self.grid = grid
+    // The positions are resampled as the model is opened.
+    let needed = 4 * Double(configuration.embedDim) * Double(grid.height) * Double(grid.width)
+    guard needed <= Double(Machine.addressBytes) else {
+      throw ModelError.memory(
+        size: transform.size, tokens: configuration.numPrefixTokens + grid.height * grid.width, batchSize: 1,
+        workers: 1, needed: needed, available: Double(Machine.addressBytes))
+    }
     configurationFiles = [checkpoint.configurationPath, checkpoint.preprocessorConfigurationPath]
     describesOnly = options.describesOnly
     precision = options.precision ?? checkpoint.standardPrecision
@@ -119,6 +128,7 @@ public final class VisionTransformer: Sendable {
       tensors, configuration: configuration, precision: precision,
       pool: options.describesOnly ? nil : ThreadPool(threadCount: max(1, options.threads)),
       describesOnly: options.describesOnly, substitutes: options.substitutes)
+    try checkpoint.container.checkUnchanged()
     self.parameters = parameters
     patchPositions =
       switch configuration.positions {

@@ -38,6 +38,8 @@ struct Bench: ParsableCommand {
       valueName: "NAME"))
   var architecture: String?
 
+  @OptionGroup var limits: LimitOptions
+
   @Option(
     name: .long,
     help: ArgumentHelp(
@@ -150,7 +152,7 @@ struct Bench: ParsableCommand {
     guard let path = self.model?.path else {
       return try VisionTransformer(randomWeightsOf: architecture ?? "", options: options)
     }
-    let model = try VisionTransformer(Checkpoint(path), options: options)
+    let model = try VisionTransformer(Checkpoint(path, limits: limits.limits), options: options)
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
     return model
   }

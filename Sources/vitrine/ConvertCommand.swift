@@ -29,6 +29,8 @@ struct Convert: ParsableCommand {
 
   @OptionGroup var architecture: ArchitectureOption
 
+  @OptionGroup var limits: LimitOptions
+
   @Flag(name: .long, help: "Replace a model that is in the folder.")
   var overwrite = false
 
@@ -36,7 +38,7 @@ struct Convert: ParsableCommand {
     try KernelVariant.validateEnvironment()
     let terminal = Terminal(quiet: false)
     let cancellation = Signals.install()
-    let checkpoint = try Checkpoint(self.model.path)
+    let checkpoint = try Checkpoint(self.model.path, limits: limits.limits)
     let model = try VisionTransformer(
       checkpoint, options: .init(architecture: architecture.architecture, describesOnly: true))
     for warning in model.warnings { terminal.logger.warning("\(warning)") }

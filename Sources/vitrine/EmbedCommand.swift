@@ -40,7 +40,15 @@ struct Embed: ParsableCommand {
     help: ArgumentHelp("Also write the path, or the error, of each row as JSON Lines.", valueName: "FILE"))
   var paths: FileArgument?
 
+  @Flag(
+    name: .long,
+    help:
+      "Continue --output where an earlier run with the same --paths stopped; images that failed are not tried again."
+  )
+  var resume = false
+
   func validate() throws {
+    if resume, paths == nil { throw ValidationError("--resume needs --paths, which says how far a run came") }
     if tokens == .pooled, layer != nil {
       throw ValidationError("--tokens pooled is what follows the last block; leave out --layer")
     }
@@ -57,14 +65,20 @@ struct Embed: ParsableCommand {
     }
 
     try self.model.checkOutputs([output.path, paths?.path], model, inputs: options.paths)
-    let array = try NumpyFile(output.path, rowShape: selection.shape(model, layer: layer))
-    let index = try paths.map { try ResultFile($0.path) }
+    var walker = options.walker(cancellation)
+    let resumed = try paths.flatMap { paths in
+      resume ? try ResumePoint(paths.path, format: .jsonl, predictions: nil, walker: &walker) : nil
+    }
+    let array = try NumpyFile(
+      output.path, rowShape: selection.shape(model, layer: layer), keepingRows: resumed?.inputs ?? 0)
+    let index = try paths.map { try ResultFile($0.path, keeping: resumed?.bytes ?? 0) }
     let batch = BatchRun(
       model: model, options: options, decoding: self.model.preprocessing.decoding, terminal: terminal,
       cancellation: cancellation)
-    try batch.run(options.walker(cancellation)) { session, images in
+    try batch.run(walker, before: resumed) { session, images in
       session.embeddings(of: images, selection, layer: layer)
     } deliver: { item in
+      // The array first: should the run be killed in between, the line is missing and the image is done again.
       try array.append(item.value)
       try index?.append(line: item.pathLine)
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoints
 import Figures
 import Images
 import Pipeline
@@ -79,21 +80,24 @@ struct Evaluate: ParsableCommand {
       )
     }
 
+    // The places are taken before the work, which may be long.
+    let reportFile = try report.map { try AtomicFile($0.path) }
     let picture = try confusionPicture(classes: dataset.classNames.count)
+    let table = try picture == nil ? confusion.map { try AtomicFile($0.path) } : nil
     let run = DatasetRun(
       dataset: dataset, mapping: mapping, options: compute.pipelineOptions(decoding), terminal: terminal,
       cancellation: cancellation)
     guard let (summary, evaluation) = try run.run(model) else { return }
     let result = evaluation.report
-    try report.map { try result.write(to: $0.path) }
-    if let picture {
-      try picture.write(matrix(evaluation, model: model, split: split).draw())
-    } else {
-      try confusion.map {
-        try ResultFile($0.path).append(line: evaluation.confusionCSV(labels: model.labels))
-      }
+    // Where one of them cannot be written, the others are.
+    let printed = Result { try StandardStreams.print(result.table) }
+    if let reportFile { try result.write(to: reportFile) }
+    if let table {
+      try table.write(Array((evaluation.confusionCSV(labels: model.labels) + "\n").utf8))
+      try table.commit()
     }
-    try StandardStreams.print(result.table)
+    if let picture { try picture.write(matrix(evaluation, model: model, split: split).draw()) }
+    try printed.get()
     if let status = StreamRun.status(summary) { throw status }
   }
 

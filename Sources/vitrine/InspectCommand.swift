@@ -16,6 +16,8 @@ struct Inspect: ParsableCommand {
 
   @OptionGroup var architecture: ArchitectureOption
 
+  @OptionGroup var limits: LimitOptions
+
   @Flag(name: .long, help: "List every tensor by its name in the file, with type and shape.")
   var tensors = false
 
@@ -25,11 +27,10 @@ struct Inspect: ParsableCommand {
   func run() throws {
     try KernelVariant.validateEnvironment()
     let terminal = Terminal(quiet: false)
-    Signals.ignoreClosedPipes()
     let model: VisionTransformer
     do {
       model = try VisionTransformer(
-        Checkpoint(self.model.path),
+        Checkpoint(self.model.path, limits: limits.limits),
         options: .init(architecture: architecture.architecture, describesOnly: true))
     } catch let error as CheckpointError {
       // The sentence names a few; who inspects wants to see them all.

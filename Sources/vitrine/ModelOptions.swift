@@ -17,6 +17,8 @@ struct ModelOptions: ParsableArguments {
 
   @OptionGroup var architecture: ArchitectureOption
 
+  @OptionGroup var limits: LimitOptions
+
   @OptionGroup(title: "Preprocessing, instead of the checkpoint's own")
   var preprocessing: PreprocessingOptions
 
@@ -31,7 +33,7 @@ struct ModelOptions: ParsableArguments {
       architecture: architecture.architecture, transform: preprocessing.overrides,
       precision: run?.precision,
       threads: run?.threadCount ?? 1, describesOnly: run == nil, labels: labels)
-    let model = try VisionTransformer(Checkpoint(self.model.path), options: options)
+    let model = try VisionTransformer(Checkpoint(self.model.path, limits: limits.limits), options: options)
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
     return model
   }
@@ -51,6 +53,40 @@ struct ArchitectureOption: ParsableArguments {
     help: ArgumentHelp(
       "timm's name of the architecture; overrules what the checkpoint says.", valueName: "NAME"))
   var architecture: String?
+}
+
+/// How much a checkpoint's files may hold: shared by every command that reads one.
+struct LimitOptions: ParsableArguments {
+  @Option(
+    name: .customLong("limit"), parsing: .singleValue,
+    help: ArgumentHelp(
+      "Let the checkpoint's files hold more than any published model needs: header-bytes, tensors, depth of nesting (at most \(LimitArgument.maxDepth)), or text-bytes of a name. For files that are trusted.",
+      valueName: "NAME=N"))
+  var changes: [LimitArgument] = []
+
+  var limits: FileLimits {
+    var limits = FileLimits.standard
+    for change in changes { limits[change.limit] = change.value }
+    return limits
+  }
+}
+
+/// A limit and its value, written `NAME=N`.
+struct LimitArgument: ExpressibleByArgument {
+  /// What the stack has room for.
+  static let maxDepth = 1000
+
+  let limit: FileLimits.Limit
+  let value: Int
+
+  init?(argument: String) {
+    let parts = argument.split(separator: "=", omittingEmptySubsequences: false)
+    guard parts.count == 2, let limit = FileLimits.Limit(rawValue: String(parts[0])),
+      let value = Int(parts[1]),
+      value > 0, limit != .depth || value <= Self.maxDepth
+    else { return nil }
+    (self.limit, self.value) = (limit, value)
+  }
 }
 
 /// Overrides of the checkpoint's own preprocessing.
@@ -102,8 +138,14 @@ struct PreprocessingOptions: ParsableArguments {
     help: ArgumentHelp("Refuse images of more pixels, before memory is taken for them.", valueName: "N"))
   var maxPixels = DecodingOptions().maxPixels
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Refuse image files of more bytes, before they are read.", valueName: "N"))
+  var maxBytes = DecodingOptions().maxBytes
+
   func validate() throws {
     guard maxPixels > 0 else { throw ValidationError("--max-pixels must be above 0") }
+    guard maxBytes > 0 else { throw ValidationError("--max-bytes must be above 0") }
     if let cropFraction, !(cropFraction > 0 && cropFraction <= 1) {
       throw ValidationError("--crop-fraction must be above 0, and at most 1")
     }
@@ -121,7 +163,8 @@ struct PreprocessingOptions: ParsableArguments {
 
   var decoding: DecodingOptions {
     DecodingOptions(
-      appliesExifOrientation: !ignoresExifOrientation, maxPixels: maxPixels, mayReduce: fastDecode)
+      appliesExifOrientation: !ignoresExifOrientation, maxPixels: maxPixels, maxBytes: maxBytes,
+      mayReduce: fastDecode)
   }
 }
 

@@ -26,7 +26,6 @@ struct Plot: ParsableCommand {
   var title: String?
 
   func run() throws {
-    Signals.ignoreClosedPipes()
     let files = runs.map { $0.path.extension == "jsonl" ? $0.path : RunFolder($0.path).metrics }
     try OutputCheck.check([output.path], needed: files)
     let histories = try files.map { try MetricsHistory(reading: $0) }

@@ -216,11 +216,12 @@ struct WeightsOptions: ParsableArguments {
 
   @OptionGroup var architecture: ArchitectureOption
 
+  @OptionGroup var limits: LimitOptions
+
   /// - Parameter size: of the images, instead of the checkpoint's own.
   func load(size: ImageSize?, terminal: Terminal) throws -> VisionTransformer {
-    Signals.ignoreClosedPipes()
     let model = try VisionTransformer(
-      Checkpoint(self.model.path),
+      Checkpoint(self.model.path, limits: limits.limits),
       options: .init(
         architecture: architecture.architecture, transform: TransformOverrides(size: size),
         describesOnly: true,

@@ -116,6 +116,8 @@ struct Quantize: ParsableCommand {
 
   @OptionGroup var architecture: ArchitectureOption
 
+  @OptionGroup var limits: LimitOptions
+
   @Flag(name: .long, help: "Replace a model that is in the folder.")
   var overwrite = false
 
@@ -190,7 +192,7 @@ struct Quantize: ParsableCommand {
     let terminal = Terminal(quiet: quiet)
     let cancellation = Signals.install()
     let threadCount = threads ?? CPU.usableCores
-    let checkpoint = try Checkpoint(model.path)
+    let checkpoint = try Checkpoint(model.path, limits: limits.limits)
     let quantizer = try Quantizer(
       checkpoint, architecture: architecture.architecture, transform: preprocessing.overrides,
       labels: labels.map { .file($0.path) } ?? .checkpoint,
@@ -220,10 +222,12 @@ struct Quantize: ParsableCommand {
         "\(calibration.count) images to calibrate with; --images asks for \(images)")
     }
     let labelled = try labelledImages(quantizer.model, threadCount, terminal, cancellation)
+    var labelledFailed = false
     func accuracy(_ model: VisionTransformer) throws -> QuantizationReport.Accuracy? {
       guard let labelled else { return nil }
       guard let (summary, evaluation) = try labelled.run(model) else { return nil }
       if summary.isCancelled { throw CancellationError() }
+      if summary.failed > 0 { labelledFailed = true }
       let report = evaluation.report
       return .init(images: report.images, top1: report.top1 ?? 0, top5: report.top5 ?? 0)
     }
@@ -252,6 +256,7 @@ struct Quantize: ParsableCommand {
       terminal.logger.info("\(name) stays floats: its error is too large for the bound")
     }
     if !quiet { try StandardStreams.print(table) }
+    if !calibration.failures.isEmpty || labelledFailed { throw ExitCode(2) }
   }
 
   private static let reportName = "quantization.json"
@@ -262,6 +267,7 @@ struct Quantize: ParsableCommand {
     let files = Quantizer.files(in: output.path) + reports
     try OutputCheck.check(files, needed: model.files)
     // Said before the work, not after it.
+    try OutputCheck.checkWritable(folder: output.path)
     if !overwrite, let file = files.first(where: { fileStatus($0) != nil }) {
       throw ConversionError.exists(folder: output.path, file: file.lastComponent?.string ?? "")
     }

@@ -13,8 +13,8 @@ import Synchronization
 private let receivedSignal = Atomic<CInt>(0)
 private let runCancellation = Cancellation()
 
-/// Ctrl-C and `kill` let the images in flight finish; a second one ends the process at once. A closed pipe is met as an error when
-/// writing, not as a signal.
+/// Ctrl-C, `kill` and a terminal that is closed let the images in flight finish; a second signal ends the process at once. A closed pipe and
+/// a file that may not grow any further are met as errors when writing, not as signals.
 enum Signals {
   /// Installs the handlers.
   /// - Returns: what is cancelled when a signal arrives.
@@ -28,20 +28,31 @@ enum Signals {
       runCancellation.cancel()
     }
     action.sa_flags = CInt(bitPattern: UInt32(SA_RESETHAND))
-    sigaction(SIGINT, &action, nil)
-    sigaction(SIGTERM, &action, nil)
-    ignoreClosedPipes()
-    // A parent may have left them blocked.
     var wanted = sigset_t()
     sigemptyset(&wanted)
-    sigaddset(&wanted, SIGINT)
-    sigaddset(&wanted, SIGTERM)
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      // nohup has the end of the terminal ignored, which is to stay so.
+      var before = sigaction()
+      sigaction(number, nil, &before)
+      if number == SIGHUP, isIgnored(before) { continue }
+      sigaction(number, &action, nil)
+      sigaddset(&wanted, number)
+    }
+    // A parent may have left them blocked.
     pthread_sigmask(SIG_UNBLOCK, &wanted, nil)
     return cancellation
   }
 
-  /// Lets writing to a closed pipe fail, instead of ending the process.
-  static func ignoreClosedPipes() { signal(SIGPIPE, SIG_IGN) }
+  private static func isIgnored(_ action: sigaction) -> Bool {
+    unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+      == unsafeBitCast(SIG_IGN, to: Int.self)
+  }
+
+  /// Lets writing to a closed pipe, and beyond the size that files may have (`ulimit -f`), fail instead of ending the process.
+  static func ignoreFailuresOfWriting() {
+    signal(SIGPIPE, SIG_IGN)
+    signal(SIGXFSZ, SIG_IGN)
+  }
 
   /// 128 + the signal's number, as shells have it; nil where none arrived.
   static var exitStatus: CInt? {

@@ -29,6 +29,8 @@ struct Train: ParsableCommand {
   @Option(name: .long, help: ArgumentHelp("A model to begin with.", valueName: "MODEL"))
   var from: PathArgument?
 
+  @OptionGroup var limits: LimitOptions
+
   @Option(
     name: .long, parsing: .singleValue,
     help: ArgumentHelp(
@@ -75,9 +77,9 @@ struct Train: ParsableCommand {
     let cancellation = Signals.install()
     let folder = RunFolder(output.path)
     if resume {
-      guard folder.hasState else {
+      guard folder.isUsed else {
         throw TrainingError.run(
-          path: folder.path, reason: "no run to go on with: there is no \(folder.state)")
+          path: folder.path, reason: "no run to go on with: there is no \(folder.configuration)")
       }
     } else if folder.isUsed {
       throw TrainingError.run(
@@ -86,7 +88,7 @@ struct Train: ParsableCommand {
     let (configuration, path, model) = try readConfiguration(folder)
     let logger = terminal.logger
     let setup = try TrainingSetup(
-      configuration, path: path, data: DatasetSource(data.path), model: model
+      configuration, path: path, data: DatasetSource(data.path), model: model, limits: limits.limits
     ) { name, reason in
       logger.warning("\(name): \(reason); skipped")
     }
@@ -107,14 +109,16 @@ struct Train: ParsableCommand {
       display.show(event)
       if case .epoch = event { picture.refresh() }
     }
-    if !resume {
+    // A run that was killed before its first state has nothing to go on with: it begins anew.
+    let goesOn = resume && folder.hasState
+    if !goesOn {
       try folder.create()
       try RunRecord(configuration: configuration, from: model).write(to: folder.configuration)
       logger.info(
         "\(setup.store.layout.count) parameters, \(setup.train.count) training images, \(trainer.totalSteps) steps"
       )
     }
-    let outcome = try trainer.run(resuming: resume) { cancellation.isCancelled }
+    let outcome = try trainer.run(resuming: goesOn) { cancellation.isCancelled }
     display.finish()
     if outcome == .cancelled {
       logger.warning("interrupted after step \(trainer.progress.step); go on with --resume")

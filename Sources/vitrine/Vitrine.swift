@@ -23,6 +23,8 @@ struct Vitrine: ParsableCommand {
   static func main() {
     StandardStreams.fill()
     Heap.shareAmongThreads()
+    Crashes.explain()
+    Signals.ignoreFailuresOfWriting()
     main(nil)
   }
 }

@@ -140,7 +140,7 @@ import Testing
     }
     let message = try failure(
       PyTorchWriter.archive(.dict([("model", .raw(bytes))]), storages: ["0": floats([3])]))
-    #expect(message.hasSuffix(reason))
+    #expect(message.contains(reason))
   }
 
   /// Many entries, looked through again and again for a state dictionary that is not there.

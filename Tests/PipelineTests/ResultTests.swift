@@ -44,7 +44,7 @@ import VisionTransformer
     for record in [Self.good, Self.bad] {
       let data = Data(ResultFormat.jsonl.lines(for: record).utf8)
       let object = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
-      #expect(object["path"] as? String == record.path)
+      #expect(object["path"] as? String == record.path.string)
     }
   }
 
@@ -125,7 +125,7 @@ import VisionTransformer
   private func records(_ folder: TemporaryFolder) -> [ClassificationRecord] {
     Self.names.map { name in
       ClassificationRecord(
-        path: folder.path.appending(name).string,
+        path: folder.path.appending(name),
         outcome: name.hasPrefix("b")
           ? .error("broken, \"quoted\"")
           : .predictions(

@@ -86,7 +86,7 @@ import Testing
       (["--architecture", "vit_base_resnet50d_224"], "only ResNet-V2 is supported"),
       (["--model", "/nowhere"], "no such file or directory"),
       (["--architecture", "test_vit", "--size", "33"], "not made of whole patches"),
-      (["--architecture", "test_vit", "--size", "16384", "--batch-size", "1024"], "but the machine has"),
+      (["--architecture", "test_vit", "--size", "16384", "--batch-size", "1024"], "but there are only"),
     ] {
       let run = try Command.run("bench", arguments)
       #expect(run.status == 1 && run.output.isEmpty, "\(arguments)")

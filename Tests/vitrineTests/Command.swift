@@ -20,6 +20,7 @@ struct Command {
 
   static let tiny = Fixtures.models.appending("timm-token").string
   static let photos = Fixtures.project.appending("samples/cifar10").string
+  static let sample = Fixtures.project.appending("samples/models/cifar10").string
 
   /// Runs the command to its end.
   static func run(_ arguments: String..., input: String? = nil, environment: [String: String] = [:]) throws
@@ -61,10 +62,25 @@ struct Command {
       errors: try String(contentsOfFile: errorFile.string, encoding: .utf8))
   }
 
-  /// Runs a line of shell, in which `$vitrine` is the command and `$tiny` and `$photos` are a model and a folder of 30 images.
+  /// What runs a command without root's rights in a line of shell, or nothing where there are none; nil where root's rights cannot be left.
+  static let unprivileged: String? = {
+    if geteuid() != 0 { return "" }
+    let prefix = "setpriv --reuid 65534 --clear-groups"
+    let run = try? shell("\(prefix) \"$vitrine\" inspect \"$tiny\"")
+    return run?.status == 0 ? prefix : nil
+  }()
+
+  /// Whether a file system can be mounted.
+  static let canMount: Bool = {
+    let run = try? shell(
+      "d=$(mktemp -d) && mount -t tmpfs -o size=16k tmpfs $d && umount $d; s=$?; rmdir $d; exit $s")
+    return run?.status == 0
+  }()
+
+  /// Runs a line of shell, in which `$vitrine` is the command, `$tiny` and `$sample` are models and `$photos` is a folder of 30 images.
   static func shell(_ line: String) throws -> Outcome {
     try run(
       executable: URL(fileURLWithPath: "/bin/bash"), ["-c", line],
-      environment: ["vitrine": executable.path, "tiny": tiny, "photos": photos])
+      environment: ["vitrine": executable.path, "tiny": tiny, "sample": sample, "photos": photos])
   }
 }

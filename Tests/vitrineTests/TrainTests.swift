@@ -36,9 +36,8 @@ import Testing
       usleep(UInt32(moment) * 23_000)
       kill(process.processIdentifier, SIGKILL)
       process.waitUntilExit()
-      // Before the first state there is nothing to go on with.
-      let begun = FileManager.default.fileExists(atPath: run.appending("last/state.safetensors").string)
-      if !begun { try? FileManager.default.removeItem(atPath: run.string) }
+      // Before the configuration is there, nothing is.
+      let begun = FileManager.default.fileExists(atPath: run.appending("config.json").string)
       let resumed = try Command.run(
         "train",
         begun

@@ -8,11 +8,19 @@ import SystemPackage
   import Darwin
 #endif
 
-/// A file that is there whole or not at all: written under another name beside its own, brought to the disk, then renamed. What is not
-/// committed goes away with the object.
+/// A file that is there whole or not at all: written without a name, or where the file system has no such files under another one beside its
+/// own, brought to the disk, then renamed. What is not committed goes away with the object; without a name, with the process too, however
+/// that ends.
+///
+/// Where a link is in the place, the file that it leads to is replaced, not the link. A device or a pipe is written to as it is: to rename
+/// something over `/dev/null` would take it from everybody.
 package final class AtomicFile {
   package let path: FilePath
+  /// The file that will be replaced; nil where the path is that of no file, and is written to directly.
+  private let target: FilePath?
+  /// The name that it has before its own: where it cannot do without one, all the time; where it replaces another file, for a moment.
   private let temporary: FilePath
+  private let isNameless: Bool
   private var descriptor: CInt
   /// Bytes written so far.
   package private(set) var count = 0
@@ -20,16 +28,39 @@ package final class AtomicFile {
   /// - Throws: `CheckpointError.unwritable` where no file can be made in the folder.
   package init(_ path: FilePath) throws(CheckpointError) {
     self.path = path
-    let name = path.lastComponent?.string ?? "file"
-    temporary = path.removingLastComponent().appending(".\(name).\(getpid()).partial")
-    descriptor = temporary.withPlatformString { open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }
+    if FileSystem.isSpecial(path) {
+      target = nil
+      temporary = path
+      isNameless = false
+      descriptor = path.withPlatformString { open($0, O_WRONLY | O_CLOEXEC) }
+    } else {
+      let end = try FileSystem.followingLinks(path)
+      target = end
+      // Not the whole name, which may be as long as names can be.
+      let name = String(decoding: (end.lastComponent?.string ?? "file").utf8.prefix(100), as: UTF8.self)
+      let folder = end.removingLastComponent()
+      temporary = folder.appending(".\(name).\(getpid()).partial")
+      let nameless = Self.openNameless(in: folder.isEmpty ? "." : folder)
+      isNameless = nameless != nil
+      descriptor =
+        nameless
+        ?? temporary.withPlatformString { open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }
+    }
     guard descriptor >= 0 else { throw Self.failure(path) }
   }
 
   deinit {
     guard descriptor >= 0 else { return }
     close(descriptor)
-    _ = temporary.withPlatformString { unlink($0) }
+    if target != nil, !isNameless { _ = temporary.withPlatformString { unlink($0) } }
+  }
+
+  /// Writes a whole file.
+  /// - Throws: `CheckpointError.unwritable`; what was there stays.
+  package static func write(_ bytes: [UInt8], to path: FilePath) throws(CheckpointError) {
+    let file = try AtomicFile(path)
+    try file.write(bytes)
+    try file.commit()
   }
 
   /// - Throws: `CheckpointError.unwritable` where the disk is full or fails.
@@ -53,16 +84,53 @@ package final class AtomicFile {
   /// Brings the file to the disk and gives it its name; one that was there is replaced.
   /// - Throws: `CheckpointError.unwritable`; what was there stays.
   package func commit() throws(CheckpointError) {
+    guard let target else {
+      let status = close(descriptor)
+      descriptor = -1
+      guard status == 0 else { throw Self.failure(path) }
+      return
+    }
     guard fsync(descriptor) == 0 else { throw Self.failure(path) }
+    if isNameless {
+      if link(to: target) {
+        close(descriptor)
+        descriptor = -1
+        return
+      }
+      // A name that is taken can only be given by renaming. What has the temporary one was left by an earlier process of this number.
+      guard errno == EEXIST else { throw Self.failure(path) }
+      _ = temporary.withPlatformString { unlink($0) }
+      guard link(to: temporary) else { throw Self.failure(path) }
+    }
     let closed = close(descriptor)
     descriptor = -1
     let isDone =
       closed == 0
-      && temporary.withPlatformString { from in path.withPlatformString { to in rename(from, to) } } == 0
+      && temporary.withPlatformString { from in target.withPlatformString { to in rename(from, to) } } == 0
     guard isDone else {
       let error = Self.failure(path)
       _ = temporary.withPlatformString { unlink($0) }
       throw error
+    }
+  }
+
+  /// A file in a folder that has no name there yet; nil where the system or the file system does not know such files.
+  private static func openNameless(in folder: FilePath) -> CInt? {
+    #if os(Linux)
+      // O_TMPFILE, which is not imported. Its name is given through /proc.
+      let flags = O_WRONLY | O_CLOEXEC | O_DIRECTORY | 0o20_000_000
+      guard access("/proc/self/fd", X_OK) == 0 else { return nil }
+      let descriptor = folder.withPlatformString { open($0, flags, 0o666) }
+      return descriptor >= 0 ? descriptor : nil
+    #else
+      return nil
+    #endif
+  }
+
+  /// Gives the file without a name one; fails where that is taken.
+  private func link(to name: FilePath) -> Bool {
+    FilePath("/proc/self/fd/\(descriptor)").withPlatformString { place in
+      name.withPlatformString { linkat(AT_FDCWD, place, AT_FDCWD, $0, AT_SYMLINK_FOLLOW) == 0 }
     }
   }
 

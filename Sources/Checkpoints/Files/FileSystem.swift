@@ -8,7 +8,7 @@ import SystemPackage
   import Darwin
 #endif
 
-/// The questions that opening a checkpoint asks of the file system.
+/// The questions that opening a checkpoint, or writing a file, asks of the file system.
 enum FileSystem {
   static func exists(_ path: FilePath) -> Bool {
     mode(path) != nil
@@ -16,6 +16,31 @@ enum FileSystem {
 
   static func isDirectory(_ path: FilePath) -> Bool {
     mode(path).map { $0 & S_IFMT == S_IFDIR } ?? false
+  }
+
+  /// Whether there is something at a path that is no file, and no folder either: a device, a pipe, a socket.
+  static func isSpecial(_ path: FilePath) -> Bool {
+    mode(path).map { $0 & S_IFMT != S_IFREG && $0 & S_IFMT != S_IFDIR } ?? false
+  }
+
+  /// The path that a symbolic link leads to, links on the way followed, whether there is something or not; the path itself where it is
+  /// no link.
+  /// - Throws: `CheckpointError.unwritable` where links lead in a circle.
+  static func followingLinks(_ path: FilePath) throws(CheckpointError) -> FilePath {
+    var end = path
+    // As many as Linux follows.
+    for _ in 0...40 {
+      guard let link = readLink(end) else { return end }
+      end = end.removingLastComponent().pushing(link)
+    }
+    throw .unwritable(path: path, reason: Errno.tooManySymbolicLinkLevels.description.lowercased())
+  }
+
+  private static func readLink(_ path: FilePath) -> FilePath? {
+    // One more than is read, so that a NUL follows.
+    var bytes = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+    guard path.withPlatformString({ readlink($0, &bytes, Int(PATH_MAX)) }) > 0 else { return nil }
+    return bytes.withUnsafeBufferPointer { buffer in buffer.baseAddress.map { FilePath(platformString: $0) } }
   }
 
   /// The names of the files in a folder that end in one of `endings`, sorted, without hidden ones.

@@ -3,19 +3,20 @@ import SystemPackage
 /// Reads JSON (RFC 8259) value by value from where it lies: what nobody asks for takes no memory, and a member that is there twice is
 /// seen twice.
 struct JSONReader {
-  /// Values within values; configurations have six or so.
-  static let depthLimit = 100
-
   private let bytes: UnsafeRawBufferPointer
   private let path: FilePath
+  /// Values within values; configurations have six or so.
+  private let depthLimit: Int
   private var position = 0
   private var depth = 0
 
   /// - Parameters:
   ///   - bytes: the document, which must stay in memory while it is read.
   ///   - path: the file, for messages.
-  init(_ bytes: UnsafeRawBufferPointer, path: FilePath) {
+  ///   - limits: what the document is held to.
+  init(_ bytes: UnsafeRawBufferPointer, path: FilePath, limits: FileLimits) {
     (self.bytes, self.path) = (bytes, path)
+    depthLimit = limits[.depth, standard: 100]
   }
 
   func failure(_ reason: String) -> CheckpointError { .malformedJSON(path: path, reason: reason) }
@@ -110,8 +111,9 @@ struct JSONReader {
 
   private mutating func enter(_ bracket: Unicode.Scalar, _ kind: String) throws(CheckpointError) {
     guard take(bracket) else { throw unexpected(kind) }
-    guard depth < Self.depthLimit else {
-      throw failure("more than \(Self.depthLimit) values are nested in one another")
+    guard depth < depthLimit else {
+      throw failure(
+        "more than \(depthLimit) values are nested in one another\(FileLimits.Limit.depth.remedy)")
     }
     depth += 1
   }
@@ -169,7 +171,9 @@ struct JSONReader {
         position += 1
       }
       position += 1
-      guard position - start <= limit else { throw failure("a string of more than \(limit) bytes") }
+      guard position - start <= limit else {
+        throw failure("a string of more than \(limit) bytes\(FileLimits.Limit.textBytes.remedy)")
+      }
     }
     guard position < bytes.count else {
       position = bytes.count

@@ -86,8 +86,8 @@ package enum JSONFile {
 
   /// The document; nil where there is no such file.
   /// - Throws: `CheckpointError` where it is there, but cannot be read.
-  static func document(at path: FilePath) throws(CheckpointError) -> JSONValue? {
-    FileSystem.exists(path) ? try value(of: MappedFile(path)) : nil
+  static func document(at path: FilePath, limits: FileLimits) throws(CheckpointError) -> JSONValue? {
+    FileSystem.exists(path) ? try value(of: MappedFile(path, limits: limits)) : nil
   }
 
   /// The document.
@@ -103,7 +103,7 @@ package enum JSONFile {
 
   /// The value at a place of the file; what follows it is not looked at.
   package static func value(at place: Range<Int>, of file: MappedFile) throws(CheckpointError) -> JSONValue {
-    var reader = JSONReader(file.bytes(in: place), path: file.path)
+    var reader = JSONReader(file.bytes(in: place), path: file.path, limits: file.limits)
     var remaining = valueLimit
     defer { withExtendedLifetime(file) {} }
     return try reader.value(remaining: &remaining)
@@ -111,11 +111,13 @@ package enum JSONFile {
 
   /// A reader of the file, which must stay mapped.
   static func reader(of file: MappedFile) throws(CheckpointError) -> JSONReader {
-    guard file.count <= sizeLimit else {
+    guard file.count <= file.limits[.headerBytes, standard: sizeLimit] else {
       throw .malformedJSON(
-        path: file.path, reason: "\(file.count) bytes are too many for a configuration file")
+        path: file.path,
+        reason:
+          "\(file.count) bytes are too many for a configuration file\(FileLimits.Limit.headerBytes.remedy)")
     }
-    return JSONReader(file.bytes(in: 0..<file.count), path: file.path)
+    return JSONReader(file.bytes(in: 0..<file.count), path: file.path, limits: file.limits)
   }
 }
 
@@ -131,14 +133,17 @@ extension JSONValue {
 
   /// Writes the document, whole or not at all.
   /// - Throws: `CheckpointError.unwritable`.
-  public func write(to path: FilePath) throws(CheckpointError) {
+  public func write(to path: FilePath) throws(CheckpointError) { try write(to: AtomicFile(path)) }
+
+  /// Writes the document into a place that was taken before.
+  /// - Throws: `CheckpointError.unwritable`.
+  package func write(to file: AtomicFile) throws(CheckpointError) {
     let bytes: [UInt8]
     do {
       bytes = try document
     } catch {
-      throw .unwritable(path: path, reason: "not possible in JSON: \(error)")
+      throw .unwritable(path: file.path, reason: "not possible in JSON: \(error)")
     }
-    let file = try AtomicFile(path)
     try file.write(bytes)
     try file.commit()
   }

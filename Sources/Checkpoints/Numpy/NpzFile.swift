@@ -70,6 +70,7 @@ public struct NpzFile: TensorContainer {
     self.arrays = arrays
   }
 
+  public var mappedFiles: [MappedFile] { [archive.file] }
   public func path(of tensor: TensorInfo) -> FilePath { archive.file.path }
 
   public func elements(of tensor: TensorInfo) throws(CheckpointError) -> TensorElements {

@@ -48,7 +48,7 @@ public struct PyTorchFile: TensorContainer {
   private init(
     format: String, _ document: PickleDocument, _ storages: PyTorchStorages, file: MappedFile
   ) throws(CheckpointError) {
-    let dictionary = try StateDictionary(of: document, path: file.path)
+    let dictionary = try StateDictionary(of: document, path: file.path, limits: file.limits)
     var tensors: [String: TensorInfo] = [:]
     var unreadable: [String: String] = [:]
     var layouts: [String: PyTorchTensor] = [:]
@@ -79,6 +79,7 @@ public struct PyTorchFile: TensorContainer {
     (self.tensors, self.metadata, self.unreadable, self.layouts) = (tensors, metadata, unreadable, layouts)
   }
 
+  public var mappedFiles: [MappedFile] { [file] }
   public func path(of tensor: TensorInfo) -> FilePath { file.path }
 
   public func elements(of tensor: TensorInfo) throws(CheckpointError) -> TensorElements {

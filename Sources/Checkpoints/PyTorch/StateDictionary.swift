@@ -12,15 +12,12 @@ struct StateDictionary {
   /// Where training checkpoints keep it, in this order.
   static let keys = ["state_dict_ema", "model_ema", "state_dict", "model", "teacher"]
   fileprivate static let longestKey = keys.map(\.utf8.count).max() ?? 0
-  /// Dictionaries within dictionaries.
-  private static let depthLimit = 64
   /// Entries that are looked at, so that dictionaries that are shared and shared again are not walked for ever.
   private static let entryLimit = 1 << 18
-  private static let nameLimit = 512
-  private static let tensorLimit = 1 << 14
 
+  /// - Parameter limits: what the file is held to.
   /// - Throws: `CheckpointError` where there is none, or where it has two tensors of one name.
-  init(of document: PickleDocument, path: FilePath) throws(CheckpointError) {
+  init(of document: PickleDocument, path: FilePath, limits: FileLimits) throws(CheckpointError) {
     let finder = Finder(document: document)
     guard let (root, isModule) = finder.mapping(document.root) else {
       throw .malformed(
@@ -30,7 +27,7 @@ struct StateDictionary {
     }
     self.isModule = isModule
     if isModule {
-      (name, tensors) = (nil, try Self.flatten(root, of: document, path: path))
+      (name, tensors) = (nil, try Self.flatten(root, of: document, path: path, limits: limits))
       guard !tensors.isEmpty else {
         throw .malformed(path: path, reason: "the TorchScript module holds no tensors")
       }
@@ -40,29 +37,31 @@ struct StateDictionary {
     for key in Self.keys {
       guard let outer = members[key] else { continue }
       if finder.hasTensors(outer) {
-        (name, tensors) = (key, try Self.flatten(outer, of: document, path: path))
+        (name, tensors) = (key, try Self.flatten(outer, of: document, path: path, limits: limits))
         return
       }
       let innerMembers = finder.members(of: outer)
       for inner in Self.keys {
         guard let dictionary = innerMembers[inner], finder.hasTensors(dictionary) else { continue }
-        (name, tensors) = ("\(key).\(inner)", try Self.flatten(dictionary, of: document, path: path))
+        (name, tensors) = (
+          "\(key).\(inner)", try Self.flatten(dictionary, of: document, path: path, limits: limits)
+        )
         return
       }
-      let nested = try Self.flatten(outer, of: document, path: path)
+      let nested = try Self.flatten(outer, of: document, path: path, limits: limits)
       if !nested.isEmpty {
         (name, tensors) = (key, nested)
         return
       }
     }
     if finder.hasTensors(root) {
-      (name, tensors) = (nil, try Self.flatten(root, of: document, path: path))
+      (name, tensors) = (nil, try Self.flatten(root, of: document, path: path, limits: limits))
       return
     }
     // Training code of one's own has names of its own; where just one member holds tensors, it can be no other.
     let candidates = finder.membersWithTensors(of: root)
     if candidates.count == 1, let (key, dictionary) = candidates.first {
-      (name, tensors) = (key, try Self.flatten(dictionary, of: document, path: path))
+      (name, tensors) = (key, try Self.flatten(dictionary, of: document, path: path, limits: limits))
       return
     }
     func list(_ keys: [String]) -> String {
@@ -86,11 +85,15 @@ struct StateDictionary {
   }
 
   private static func flatten(
-    _ root: PickleValue, of document: PickleDocument, path: FilePath
+    _ root: PickleValue, of document: PickleDocument, path: FilePath, limits: FileLimits
   ) throws(CheckpointError) -> [String: PickleValue] {
     func failure(_ reason: String) -> CheckpointError {
       .malformed(path: path, reason: "the state dictionary \(reason)")
     }
+    let nameLimit = limits[.textBytes, standard: 512]
+    let tensorLimit = limits[.tensors, standard: 1 << 14]
+    // Dictionaries within dictionaries.
+    let depthLimit = limits[.depth, standard: 64]
     let finder = Finder(document: document)
     var tensors: [String: PickleValue] = [:]
     var levels = [Level(dictionary: root, entries: document.entries(root), prefix: "")]
@@ -106,18 +109,22 @@ struct StateDictionary {
       let nested = isTensor ? nil : finder.mapping(value)
       guard isTensor || nested != nil else { continue }
       guard let key = document.string(key, limit: nameLimit) ?? document.int(key).map(String.init) else {
-        throw failure("has \(document.kind(key)) as a key, or a name of more than \(nameLimit) bytes")
+        throw failure(
+          "has \(document.kind(key)) as a key, or a name of more than \(nameLimit) bytes\(FileLimits.Limit.textBytes.remedy)"
+        )
       }
       // What a module keeps beside its parameters under this name is its own business.
       if key == "_extra_state" || key.hasSuffix("._extra_state") { continue }
       let name = levels[last].prefix + key
-      guard name.utf8.count <= nameLimit else { throw failure("has a name of more than \(nameLimit) bytes") }
+      guard name.utf8.count <= nameLimit else {
+        throw failure("has a name of more than \(nameLimit) bytes\(FileLimits.Limit.textBytes.remedy)")
+      }
       if let nested {
         guard !levels.contains(where: { $0.dictionary == nested.value }) else {
           throw failure("contains itself at \"\(name)\"")
         }
         guard levels.count < depthLimit else {
-          throw failure("is nested more than \(depthLimit) levels deep")
+          throw failure("is nested more than \(depthLimit) levels deep\(FileLimits.Limit.depth.remedy)")
         }
         levels.append(
           Level(dictionary: nested.value, entries: document.entries(nested.value), prefix: name + "."))
@@ -126,7 +133,9 @@ struct StateDictionary {
           throw .malformedTensor(
             path: path, tensor: name, reason: "the state dictionary has two of this name")
         }
-        guard tensors.count <= tensorLimit else { throw failure("has more than \(tensorLimit) tensors") }
+        guard tensors.count <= tensorLimit else {
+          throw failure("has more than \(tensorLimit) tensors\(FileLimits.Limit.tensors.remedy)")
+        }
       }
     }
     return tensors

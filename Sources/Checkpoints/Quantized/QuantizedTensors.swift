@@ -60,6 +60,7 @@ public struct QuantizedTensors: TensorContainer {
     return scheme
   }
 
+  public var mappedFiles: [MappedFile] { stored.mappedFiles }
   public func path(of tensor: TensorInfo) -> FilePath { stored.path(of: storedTensor(tensor)) }
 
   public func elements(of tensor: TensorInfo) throws(CheckpointError) -> TensorElements {

@@ -13,8 +13,8 @@ public struct SafetensorsFile: TensorContainer {
   /// The place of each tensor's elements in the file, in bytes.
   private let ranges: [String: Range<Int>]
 
-  /// The reference implementation's limit.
-  static let headerLimit = 100_000_000
+  /// The reference implementation's limit, where none is given.
+  static func headerLimit(_ limits: FileLimits) -> Int { limits[.headerBytes, standard: 100_000_000] }
 
   /// Maps a file and checks its header.
   /// - Throws: `CheckpointError` where the file cannot be read, is cut off, or its header lies.
@@ -31,9 +31,12 @@ public struct SafetensorsFile: TensorContainer {
     guard file.count > 8, file.bytes(in: 8..<9)[0] == UInt8(ascii: "{") else {
       throw .unknownContainer(path: path, hint: try ContainerFormat(of: file).hint)
     }
-    guard length <= Self.headerLimit else {
+    let limit = Self.headerLimit(file.limits)
+    guard length <= limit else {
       throw .malformed(
-        path: path, reason: "the header's length of \(length) bytes is above \(Self.headerLimit)")
+        path: path,
+        reason:
+          "the header's length of \(length) bytes is above \(limit)\(FileLimits.Limit.headerBytes.remedy)")
     }
     let start = 8 + Int(length)
     guard start <= file.count else {
@@ -41,13 +44,14 @@ public struct SafetensorsFile: TensorContainer {
         path: path, reason: "the file is cut off: the header ends at byte \(start), the file at \(file.count)"
       )
     }
-    let header = try SafetensorsHeader(file.bytes(in: 8..<start), path: path)
+    let header = try SafetensorsHeader(file.bytes(in: 8..<start), path: path, limits: file.limits)
     (tensors, ranges, unreadable) = try Self.check(
       header, path: path, dataStart: start, fileCount: file.count)
     self.metadata = header.metadata
     self.file = file
   }
 
+  public var mappedFiles: [MappedFile] { [file] }
   public func path(of tensor: TensorInfo) -> FilePath { file.path }
 
   public func elements(of tensor: TensorInfo) -> TensorElements {

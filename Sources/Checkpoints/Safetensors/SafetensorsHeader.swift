@@ -15,30 +15,33 @@ struct SafetensorsHeader {
   private(set) var metadata: [String: String] = [:]
 
   /// Far above what any network has; what is beyond would only serve to fill memory.
-  static let tensorLimit = 1 << 14
-  static let nameLimit = 1024
-  static let metadataLimit = 16 << 20
+  static func tensorLimit(_ limits: FileLimits) -> Int { limits[.tensors, standard: 1 << 14] }
+  static func nameLimit(_ limits: FileLimits) -> Int { limits[.textBytes, standard: 1024] }
+  private static func metadataLimit(_ limits: FileLimits) -> Int { limits[.headerBytes, standard: 16 << 20] }
   /// PyTorch's tensors have up to 64 dimensions.
   static let rankLimit = 64
 
   /// - Parameters:
   ///   - bytes: the header without its length.
   ///   - path: the file, for messages.
+  ///   - limits: what it is held to.
   /// - Throws: `CheckpointError.malformedJSON`, or `malformedTensor` where the description of a tensor is at fault.
-  init(_ bytes: UnsafeRawBufferPointer, path: FilePath) throws(CheckpointError) {
-    var reader = JSONReader(bytes, path: path)
+  init(_ bytes: UnsafeRawBufferPointer, path: FilePath, limits: FileLimits) throws(CheckpointError) {
+    var reader = JSONReader(bytes, path: path, limits: limits)
+    let (tensorLimit, nameLimit) = (Self.tensorLimit(limits), Self.nameLimit(limits))
     var tensors: [String: Entry] = [:]
     var metadata: [String: String]?
-    try reader.object(nameLimit: Self.nameLimit) { reader, name throws(CheckpointError) in
+    try reader.object(nameLimit: nameLimit) { reader, name throws(CheckpointError) in
       if name == "__metadata__" {
         guard metadata == nil else { throw reader.failure("\"__metadata__\" is there twice") }
-        metadata = try Self.metadata(&reader)
+        metadata = try Self.metadata(&reader, limits)
         return
       }
-      guard tensors.count < Self.tensorLimit else {
-        throw reader.failure("the header has more than \(Self.tensorLimit) tensors")
+      guard tensors.count < tensorLimit else {
+        throw reader.failure(
+          "the header has more than \(tensorLimit) tensors\(FileLimits.Limit.tensors.remedy)")
       }
-      let entry = try Self.entry(&reader, name: name, path: path)
+      let entry = try Self.entry(&reader, name: name, path: path, nameLimit: nameLimit)
       guard tensors.updateValue(entry, forKey: name) == nil else {
         throw .malformedTensor(path: path, tensor: name, reason: "the header has two of this name")
       }
@@ -48,15 +51,19 @@ struct SafetensorsHeader {
     self.metadata = metadata ?? [:]
   }
 
-  private static func metadata(_ reader: inout JSONReader) throws(CheckpointError) -> [String: String] {
+  private static func metadata(
+    _ reader: inout JSONReader, _ limits: FileLimits
+  ) throws(CheckpointError) -> [String: String] {
+    let limit = metadataLimit(limits)
     var metadata: [String: String] = [:]
     var size = 0
-    try reader.object(nameLimit: nameLimit) { reader, key throws(CheckpointError) in
-      let text = try reader.string(limit: metadataLimit)
+    try reader.object(nameLimit: nameLimit(limits)) { reader, key throws(CheckpointError) in
+      let text = try reader.string()
       // A short entry takes more memory than its text.
       size += key.utf8.count + text.utf8.count + 64
-      guard size <= metadataLimit else {
-        throw reader.failure("\"__metadata__\" has more than \(metadataLimit) bytes")
+      guard size <= limit else {
+        throw reader.failure(
+          "\"__metadata__\" has more than \(limit) bytes\(FileLimits.Limit.headerBytes.remedy)")
       }
       guard metadata.updateValue(text, forKey: key) == nil else {
         throw reader.failure("\"__metadata__\" has two entries \"\(key)\"")
@@ -66,7 +73,7 @@ struct SafetensorsHeader {
   }
 
   private static func entry(
-    _ reader: inout JSONReader, name: String, path: FilePath
+    _ reader: inout JSONReader, name: String, path: FilePath, nameLimit: Int
   ) throws(CheckpointError) -> Entry {
     func failure(_ reason: String) -> CheckpointError {
       .malformedTensor(path: path, tensor: name, reason: reason)

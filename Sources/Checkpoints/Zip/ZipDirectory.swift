@@ -50,10 +50,13 @@ struct ZipDirectory {
         "directory of \(extent.size) bytes at byte \(extent.offset) does not end at byte \(extent.recordOffset), "
           + "where its end record is; the file is damaged or cut")
     }
-    guard size <= Self.sizeLimit, extent.count <= Self.memberLimit else {
+    let memberLimit = file.limits[.tensors, standard: Self.memberLimit]
+    let sizeLimit = file.limits[.headerBytes, standard: Self.sizeLimit]
+    guard size <= sizeLimit, extent.count <= memberLimit else {
       throw failure(
-        "directory has \(extent.count) members in \(size) bytes, above the limit of \(Self.memberLimit) in "
-          + "\(Self.sizeLimit)")
+        "directory has \(extent.count) members in \(size) bytes, above the limit of \(memberLimit) in "
+          + "\(sizeLimit)"
+          + (size <= sizeLimit ? FileLimits.Limit.tensors : FileLimits.Limit.headerBytes).remedy)
     }
     var members: [ZipArchive.Member] = []
     // The count is believed only as far as the directory has room for it.

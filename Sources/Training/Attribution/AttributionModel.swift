@@ -41,7 +41,7 @@ public final class AttributionModel: Sendable {
     do {
       // What has no backward pass is named before anything else is found missing.
       _ = try TrainableArchitecture(model.configuration)
-      source = try TimmSource(model.path, architecture: architecture)
+      source = try TimmSource(model.path, architecture: architecture, limits: model.fileLimits)
       architectureOfSource = try Self.architecture(source, size: model.transform.size, of: model)
     } catch TrainingError.notTrainable(let part) {
       throw ModelError.notDefined(what: "attribution", reason: "\(part) has no backward pass")

@@ -18,17 +18,21 @@ public struct TrainingSetup {
   /// - Parameters:
   ///   - data: the data set.
   ///   - model: a checkpoint to begin with; nil for weights drawn at random.
+  ///   - limits: what that checkpoint's files are held to.
   ///   - path: where the configuration lies; for messages.
   ///   - reportBadImage: told of each image that cannot be read.
   /// - Throws: `TrainingError`, and what opening data and model throws.
   public init(
     _ configuration: TrainingConfiguration, path: FilePath, data: DatasetSource, model: FilePath?,
+    limits: FileLimits = .standard,
     reportBadImage: @escaping @Sendable (_ name: String, _ reason: String) -> Void
   ) throws {
     self.configuration = configuration
     let sets = try data.trainingSets(validationShare: configuration.data.validation, seed: configuration.seed)
     let classes = sets.train.classNames
-    let source = try model.map { try TimmSource($0, architecture: configuration.model.architecture) }
+    let source = try model.map {
+      try TimmSource($0, architecture: configuration.model.architecture, limits: limits)
+    }
     let timm = try Self.model(configuration, source: source, numClasses: classes.count, path: path)
     let architecture = try TrainableArchitecture(timm)
     guard architecture.configuration.inChannels == 3 else {

@@ -173,6 +173,7 @@ public struct Conversion {
       guard let bytes = try pieces[tensor.name]?() else { continue }
       try bytes.withUnsafeBytes { try writer.append($0) }
     }
+    try source.tensors.container.checkUnchanged()
     try writer.finish()
     return writer.fileSize
   }

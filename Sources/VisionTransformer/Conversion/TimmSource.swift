@@ -17,8 +17,8 @@ package struct TimmSource {
   private let tensors: [String: ConvertedTensor]
 
   /// - Throws: `ConversionError` where timm has no such model, `ModelError` and `CheckpointError` as in opening a model.
-  package init(_ path: FilePath, architecture: String?) throws {
-    let checkpoint = try Checkpoint(path)
+  package init(_ path: FilePath, architecture: String?, limits: FileLimits = .standard) throws {
+    let checkpoint = try Checkpoint(path, limits: limits)
     let model = try VisionTransformer(
       checkpoint, options: .init(architecture: architecture, describesOnly: true, labels: .none))
     source = try ConversionSource(model, checkpoint: checkpoint, architecture: architecture)
@@ -36,10 +36,11 @@ package struct TimmSource {
   package func shape(_ name: String) -> [Int]? { tensors[name]?.shape }
 
   /// The elements of a tensor by timm's name; empty where there is none.
-  /// - Throws: `CheckpointError` where it is damaged or not finite.
+  /// - Throws: `CheckpointError` where it is damaged or not finite, or the file was changed since it was opened.
   package func floats(_ name: String) throws -> [Float] {
     var values: [Float] = []
     try tensors[name]?.read(from: source.tensors) { values += $0 }
+    try source.tensors.container.checkUnchanged()
     return values
   }
 

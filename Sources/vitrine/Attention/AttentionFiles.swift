@@ -50,27 +50,17 @@ final class AttentionFiles {
       let file = try AtomicFile(path)
       try file.write(picture.png)
       try file.commit()
-      try StandardStreams.print("\(path)\(said ?? "")")
+      try StandardStreams.print("\(path.string.visible)\(said ?? "")")
     }
     if let array = contents.array {
       let path = stem.withEnding("-\(array.suffix).npy")
       try NumpyFile.write(array.values, shape: array.shape, to: path)
-      try StandardStreams.print("\(path)")
+      try StandardStreams.print(path.string.visible)
     }
   }
 }
 
 extension FilePath {
   /// This path with something more at the end of its name, whose bytes need not be UTF-8.
-  func withEnding(_ ending: String) -> FilePath {
-    let ending = ending.utf8.map { CChar(bitPattern: $0) } + [0]
-    return withPlatformString { start in
-      var length = 0
-      while start[length] != 0 { length += 1 }
-      let bytes = UnsafeBufferPointer(start: start, count: length) + ending
-      return bytes.withUnsafeBufferPointer { bytes in
-        bytes.baseAddress.map { FilePath(platformString: $0) } ?? self
-      }
-    }
-  }
+  func withEnding(_ ending: String) -> FilePath { FilePath(bytes: bytes + ending.utf8) }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoints
 import Figures
 import Images
 import Kernels
@@ -42,6 +43,7 @@ struct Distances: ParsableCommand {
     }
     try self.model.checkOutputs([output.path, npy?.path, csv?.path], model, inputs: options.paths)
 
+    let picture = try PictureFile(output.path)
     let (depth, numHeads) = (configuration.depth, configuration.numAttentionHeads)
     let distance = AttentionDistance(
       grid: model.grid, patchSize: configuration.patchSize, numPrefixTokens: configuration.numPrefixTokens)
@@ -61,16 +63,14 @@ struct Distances: ParsableCommand {
       let means = sums.map { Float($0 / Double(count)) }
       try npy.map { try NumpyFile.write(means, shape: [depth, numHeads], to: $0.path) }
       try csv.map { try Self.write(means, numHeads: numHeads, to: $0.path) }
-      try chart(means, numHeads: numHeads, images: count, uniform: distance.uniform).write(to: output.path)
+      try picture.write(
+        chart(means, numHeads: numHeads, images: count, uniform: distance.uniform).draw())
     }
   }
 
   private static func write(_ means: [Float], numHeads: Int, to path: FilePath) throws {
-    let file = try ResultFile(path)
-    try file.append(line: "layer,head,distance")
-    for (index, mean) in means.enumerated() {
-      try file.append(line: "\(index / numHeads),\(index % numHeads),\(mean)")
-    }
+    let lines = means.enumerated().map { index, mean in "\(index / numHeads),\(index % numHeads),\(mean)\n" }
+    try AtomicFile.write(Array(("layer,head,distance\n" + lines.joined()).utf8), to: path)
   }
 
   private func chart(_ means: [Float], numHeads: Int, images: Int, uniform: Double) -> ChartSheet {

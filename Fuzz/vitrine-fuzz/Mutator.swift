@@ -18,8 +18,11 @@ struct Mutator {
       let output: [UInt8]? =
         switch parser {
         case .safetensors: mutateHeader(input)
-        case .npz, .pytorch: mutateArchive(input)
-        case .json: nil
+        case .npz, .pytorch: mutateParts(of: EditableZip(input))
+        case .jpeg: mutateParts(of: EditableJPEG(input))
+        case .png: mutateParts(of: EditablePNG(input))
+        case .dataset: mutateParts(of: EditableTar(input))
+        case .json, .model, .training: nil
         }
       if let output, !output.isEmpty, output.count <= capacity { return output }
     }
@@ -36,27 +39,27 @@ struct Mutator {
     return withUnsafeBytes(of: UInt64(header.count).littleEndian, Array.init) + header + input[end...]
   }
 
-  /// One member of a zip archive: its contents, its name, how it is kept, or whether it is there.
-  private mutating func mutateArchive(_ input: [UInt8]) -> [UInt8]? {
-    guard var archive = EditableArchive(input),
-      let index = archive.members.indices.randomElement(using: &random)
-    else { return nil }
+  /// One part of a file: its contents, its name, how it is kept, where it is, or whether it is there.
+  private mutating func mutateParts(of file: (some PartedFile)?) -> [UInt8]? {
+    guard var file, let index = file.parts.indices.randomElement(using: &random) else { return nil }
     switch UInt8.random(in: 0..<16, using: &random) {
-    case 0: archive.members[index].isDeflated.toggle()
-    case 1: archive.members[index].name = libFuzzer(archive.members[index].name, capacity: 256)
-    case 2: archive.members.remove(at: index)
+    case 0: file.parts[index].isDeflated.toggle()
+    case 1: file.parts[index].name = libFuzzer(file.parts[index].name, capacity: 512)
+    case 2: file.parts.remove(at: index)
     case 3:
-      var copy = archive.members[index]
-      copy.name = libFuzzer(copy.name, capacity: 256)
-      archive.members.append(copy)
+      var copy = file.parts[index]
+      copy.name = libFuzzer(copy.name, capacity: 512)
+      file.parts.append(copy)
+    case 4:
+      let part = file.parts.remove(at: index)
+      file.parts.insert(part, at: Int.random(in: 0...file.parts.count, using: &random))
+    case 5: file.parts.insert(file.parts[index], at: index)
     default:
-      // Where the archive has a pickle, that is what there is to get wrong.
-      let pickle = archive.members.firstIndex { $0.name.suffix(8).elementsEqual("data.pkl".utf8) }
-      let target = Bool.random(using: &random) ? pickle ?? index : index
-      let bytes = archive.members[target].bytes
-      archive.members[target].bytes = libFuzzer(bytes, capacity: max(bytes.count, 64) * 2)
+      let target = Bool.random(using: &random) ? file.favourite ?? index : index
+      let bytes = file.parts[target].bytes
+      file.parts[target].bytes = libFuzzer(bytes, capacity: max(bytes.count, 64) * 2)
     }
-    return archive.file()
+    return file.file()
   }
 
   private func libFuzzer(_ bytes: [UInt8], capacity: Int) -> [UInt8] {

@@ -1,50 +1,33 @@
 import Checkpoints
 import SystemPackage
 
-/// What fuzzing does with one input, and what must hold whatever the input is.
-package struct CheckpointTrial {
-  /// The parsers, by the names of their corpora.
-  package enum Parser: String, CaseIterable, Sendable {
-    case safetensors, npz, pytorch, json
-  }
+/// Opens a file of weights, reads them, and looks for a Vision Transformer among their names.
+struct CheckpointTrial {
+  typealias Finding = FuzzTrial.Finding
 
-  /// A rule that does not hold.
-  package struct Finding: Error, CustomStringConvertible {
-    package let description: String
-  }
-
-  package let parser: Parser
+  private let parser: FuzzTrial.Parser
 
   /// Elements that are read of one input, in bytes: a sound file may have more than there is time for.
   private static let elementLimit = 1 << 20
-  /// A message is one sentence, not a copy of the file.
-  private static let messageLimit = 8 << 10
 
-  package init(_ parser: Parser) {
+  init(_ parser: FuzzTrial.Parser) {
     self.parser = parser
   }
 
-  /// Reads the input as a file of the parser's format; that it is refused is as good as that it is read.
-  /// - Throws: `Finding`.
-  package func run(_ bytes: UnsafeRawBufferPointer) throws(Finding) {
-    // A file without any bytes is never mapped.
-    guard !bytes.isEmpty else { return }
+  /// - Throws: `Finding`, or the error with which the file is refused.
+  func run(_ bytes: UnsafeRawBufferPointer) throws {
     let file = MappedFile(borrowing: bytes, path: "input")
-    let result: Result<(any TensorContainer)?, CheckpointError> = Result { () throws(CheckpointError) in
-      switch parser {
-      case .safetensors: try quantized(SafetensorsFile(file))
-      case .npz: try NpzFile(ZipArchive(file))
-      case .pytorch: try PyTorchFile(file)
-      case .json: try value(of: file)
-      }
+    let container: any TensorContainer
+    switch parser {
+    case .safetensors: container = try quantized(SafetensorsFile(file))
+    case .npz: container = try NpzFile(ZipArchive(file))
+    case .pytorch: container = try PyTorchFile(file)
+    default:
+      _ = try JSONFile.value(of: file)
+      return
     }
-    switch result {
-    case .success(let container?):
-      try read(container, of: file)
-      try name(container)
-    case .success(nil): break
-    case .failure(let error): try check(error)
-    }
+    try read(container, of: file)
+    try name(container)
   }
 
   /// With weights that are integers as such.
@@ -52,11 +35,6 @@ package struct CheckpointTrial {
     let quantized = try QuantizedTensors(file)
     _ = try quantized?.scheme()
     return quantized ?? file
-  }
-
-  private func value(of file: MappedFile) throws(CheckpointError) -> (any TensorContainer)? {
-    _ = try JSONFile.value(of: file)
-    return nil
   }
 
   /// Reads the elements of every tensor.
@@ -107,13 +85,9 @@ package struct CheckpointTrial {
     try check(tensors.missing("blocks.\(tensors.depth).attn.qkv.weight"))
   }
 
-  private func check(_ error: CheckpointError) throws(Finding) {
-    let message = "\(error)"
-    try require(message.utf8.count <= Self.messageLimit, "a message of \(message.utf8.count) bytes")
-    try require(message.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }, "a message with control characters")
-  }
+  private func check(_ error: CheckpointError) throws(Finding) { try FuzzTrial.check(error) }
 
   private func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(Finding) {
-    guard condition else { throw Finding(description: message()) }
+    try FuzzTrial.require(condition, message())
   }
 }

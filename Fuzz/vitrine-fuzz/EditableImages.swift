@@ -10,7 +10,8 @@ struct EditablePNG: PartedFile {
     while position + 12 <= input.count {
       let length = number(input[position..<position + 4])
       let end = min(position + 8 + length, input.count)
-      let part = Part(name: Array(input[position + 4..<position + 8]), bytes: Array(input[position + 8..<end]))
+      let part = Part(
+        name: Array(input[position + 4..<position + 8]), bytes: Array(input[position + 8..<end]))
       if part.name == Self.pixels, let last = parts.indices.last, parts[last].name == Self.pixels {
         parts[last].bytes += part.bytes
       } else {
@@ -69,7 +70,10 @@ struct EditableJPEG: PartedFile {
 
   func file() -> [UInt8] {
     parts.reduce(into: [0xFF, 0xD8]) { file, part in
-      guard let marker = part.name.first else { return file += part.bytes }
+      guard let marker = part.name.first else {
+        file += part.bytes
+        return
+      }
       let payload = part.bytes.prefix(0xFFFF - 2)
       file += [0xFF, marker] + bigEndian(payload.count + 2, 2) + payload
     }

@@ -17,16 +17,21 @@ let parser: Parser = {
 
 /// Above the size of the file: what a damaged one may cost.
 private let memoryLimit = 64 << 20
+/// Seconds of the processor's time, which other programs on the machine do not use up.
+private let timeLimit = 1.0
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   allocation_start()
+  let start = clock()
   do {
     let refusal = try FuzzTrial(parser).run(UnsafeRawBufferPointer(start: bytes, count: count))
     let peak = allocation_peak()
     // libjpeg, libpng and zlib are not built for the fuzzer: their own words tell how far an input came.
     if let refusal { feature_seen(hash(refusal)) }
-    guard peak <= memoryLimit + count else { throw Excess(bytes: peak) }
+    guard peak <= memoryLimit + count else { throw Excess(description: "\(peak) bytes of memory at once") }
+    let seconds = Double(clock() - start) / Double(CLOCKS_PER_SEC)
+    guard seconds <= timeLimit else { throw Excess(description: "\(seconds) seconds") }
     return 0
   } catch {
     report("finding: \(error)")
@@ -52,8 +57,7 @@ private func hash(_ sentence: String) -> UInt32 {
 }
 
 private struct Excess: Error, CustomStringConvertible {
-  let bytes: Int
-  var description: String { "\(bytes) bytes of memory at once" }
+  let description: String
 }
 
 private func report(_ line: String) {

@@ -36,7 +36,8 @@ func deflated(_ bytes: [UInt8], _ wrapping: Wrapping) -> [UInt8] {
     &stream, 1, Z_DEFLATED, wrapping.rawValue, 1, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
     CInt(MemoryLayout<z_stream>.size))
   defer { deflateEnd(&stream) }
-  return [UInt8](unsafeUninitializedCapacity: Int(deflateBound(&stream, uLong(bytes.count)))) { output, count in
+  return [UInt8](unsafeUninitializedCapacity: Int(deflateBound(&stream, uLong(bytes.count)))) {
+    output, count in
     count = output.count - run(&stream, bytes, output) { deflate(&$0, Z_FINISH) }
   }
 }

@@ -9,7 +9,8 @@ import VisionTransformer
 enum ModelTrial {
   /// One of each library and kind.
   private static let weights: [String: any TensorContainer] = Dictionary(
-    uniqueKeysWithValues: ["timm-token", "timm-avg", "timm-map", "hf-vit", "hf-deit", "hf-dinov2"].compactMap {
+    uniqueKeysWithValues: ["timm-token", "timm-avg", "timm-map", "hf-vit", "hf-deit", "hf-dinov2"].compactMap
+    {
       name in (try? Fixtures.checkpoint(name)).map { (name, $0.container) }
     })
 

@@ -30,7 +30,8 @@ enum ImageTrial {
     case (.success(let image), .success(let reduced)):
       try FuzzTrial.require(image.size == reduced.size, "\(image.size) whole, \(reduced.size) reduced")
       let input = try transform.tensor(reduced)
-      try FuzzTrial.require(input.count == 3 * 6 * 8 && input.allSatisfy(\.isFinite), "the input of a network")
+      try FuzzTrial.require(
+        input.count == 3 * 6 * 8 && input.allSatisfy(\.isFinite), "the input of a network")
     case (.failure(let error), .failure(let other)):
       // Corrupt data of a reduced image may be found elsewhere, but the header is one.
       try FuzzTrial.check(other)

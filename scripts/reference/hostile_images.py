@@ -208,6 +208,17 @@ def jpeg_metadata():
     result["exif-cyclic"] = insert_segment(plain, 0xE1, b"Exif\0\0II*\0\x08\0\0\0" + cyclic)
     result["exif-two-segments"] = insert_segment(
         insert_segment(plain, 0xE1, b"Exif\0\0" + tiff(3)), 0xE1, b"Exif\0\0" + tiff(6))
+    orientation = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+    for name, entry in {
+        "beyond": struct.pack("<HHII", 0x010F, 2, 20, 5000), "too-many": struct.pack("<HHII", 0x010F, 2, 0xFFFFFFFF, 8),
+        "unknown-type": struct.pack("<HHII", 0x010F, 99, 20, 5000), "empty": struct.pack("<HHII", 0x0112, 3, 0, 3),
+        "inside": struct.pack("<HHII", 0x010F, 2, 20, 8), "long-list": struct.pack("<HHII", 0x0112, 3, 3, 22),
+        "byte": struct.pack("<HHII", 0x0112, 1, 1, 6), "rational": struct.pack("<HHII", 0x0112, 11, 1, 6),
+    }.items():  # fmt: skip
+        payload = b"Exif\0\0II*\0\x08\0\0\0\2\0" + entry + orientation + bytes(4)
+        result[f"exif-after-{name}"] = insert_segment(plain, 0xE1, payload)
+    swapped = b"MM*\0\0\0\0\x08" + tiff(6, ">")[8:]
+    result["exif-head-swapped-big"] = insert_segment(plain, 0xE1, b"Exif\0\0" + swapped)
     for name, signature in {"xxif": b"Xxif\0\0", "no-zeros": b"Exif", "one-zero": b"Exif\0\xff", "lower": b"exif\0\0"}.items():
         result[f"exif-signature-{name}"] = insert_segment(plain, 0xE1, signature + tiff(6))
     for name, head in {"bigtiff": b"II+\0\x08\0\0\0", "swapped": b"II\0*\x08\0\0\0", "mixed": b"MM*\0\0\0\0\x08"}.items():
@@ -307,9 +318,9 @@ def jpeg_structure():
     result["junk-behind"] = data + bytes(range(256))
     result["zeros-behind"] = data + bytes(5000)
     result["another-behind"] = data + bases["progressive"]
-    result["fill-everywhere"] = b"".join(
-        data[a:b] + b"\xff\xff\xff" for a, b in zip([0] + [s[0] for s in found_starts(data)], [s[0] for s in found_starts(data)]))
-    result["fill-everywhere"] += data[found_starts(data)[-1][0] :]
+    starts = [start for start, _, _ in segments(data)]
+    pieces = [data[a:b] for a, b in zip([0, *starts], [*starts, len(data)])]
+    result["fill-everywhere"] = b"\xff\xff\xff".join(pieces)
     result["without-end"] = data[:-2]
     result["half-an-end"] = data[:-1]
     result["zero-for-end"] = data[:-2] + b"\0\0"
@@ -328,10 +339,6 @@ def jpeg_structure():
     result["huffman-overfull"] = with_segment(data, 0xC4, b"\0" + bytes([3] + [0] * 15) + b"\0\1\2")
     result["huffman-too-many"] = with_segment(data, 0xC4, b"\0" + bytes([255] * 16) + bytes(300))
     return result
-
-
-def found_starts(data):
-    return segments(data)
 
 
 # PNG: by hand

@@ -1,4 +1,4 @@
-/// Where Vitrine and Pillow differ on hostile files, and why. docs/reliability.md says the same in words.
+/// Where Vitrine and Pillow differ on hostile files, and why. docs/hostile-files.md says the same in words.
 enum HostileImageExceptions {
   /// Pillow shows these; Vitrine refuses them.
   static let refused: [(reason: String, names: [String])] = [

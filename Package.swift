@@ -92,6 +92,15 @@ let package = Package(
       name: "TestSupport",
       dependencies: ["Checkpoints", .product(name: "SystemPackage", package: "swift-system")],
       path: "Tests/TestSupport"),
+    // What scripts/fuzz does with each input, which the tests do with those that were kept.
+    .target(
+      name: "FuzzTrials",
+      dependencies: [
+        "Checkpoints", "Images", "TestSupport", "Training", "VisionTransformer",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      path: "Tests/FuzzTrials"),
+    .testTarget(name: "FuzzTests", dependencies: ["FuzzTrials", "TestSupport"]),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "CCodecs", "TestSupport"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
@@ -131,12 +140,12 @@ if Context.environment["VITRINE_FUZZ"] != nil {
   package.targets += [
     .target(name: "CLibFuzzer", path: "Fuzz/CLibFuzzer"),
     .executableTarget(
-      name: "fuzz-checkpoints",
+      name: "vitrine-fuzz",
       dependencies: [
-        "CLibFuzzer", "CZlib", "Checkpoints", "TestSupport",
+        "CLibFuzzer", "CZlib", "Checkpoints", "FuzzTrials",
         .product(name: "SystemPackage", package: "swift-system"),
       ],
-      path: "Fuzz/fuzz-checkpoints"),
+      path: "Fuzz/vitrine-fuzz"),
   ]
 }
 

@@ -63,12 +63,18 @@ public struct Checkpoint: Sendable {
     }
   }
 
-  /// Tensors that are not a file's, without a configuration.
-  /// - Parameter path: stands for them in messages.
-  package init(_ container: any TensorContainer, path: FilePath) {
+  /// Tensors that are not a file's.
+  /// - Parameters:
+  ///   - path: stands for them in messages.
+  ///   - configuration: what `config.json` would hold.
+  ///   - preprocessor: what `preprocessor_config.json` would hold.
+  package init(
+    _ container: any TensorContainer, path: FilePath, configuration: JSONValue? = nil,
+    preprocessor: JSONValue? = nil
+  ) {
     (self.container, self.path, limits) = (container, path, .standard)
     quantization = nil
-    (configuration, preprocessorConfiguration) = (nil, nil)
+    (self.configuration, preprocessorConfiguration) = (configuration, preprocessor)
     configurationPath = path.appending("config.json")
     preprocessorConfigurationPath = path.appending("preprocessor_config.json")
   }

@@ -1,3 +1,4 @@
+import Checkpoints
 import SystemPackage
 
 /// Why a training cannot begin or go on.
@@ -15,7 +16,9 @@ public enum TrainingError: Error, Equatable {
 }
 
 extension TrainingError: CustomStringConvertible {
-  public var description: String {
+  public var description: String { presentable(sentence) }
+
+  private var sentence: String {
     switch self {
     case .notTrainable(let part):
       "this model cannot be trained: \(part) has no backward pass"

@@ -1,3 +1,4 @@
+import Checkpoints
 import Images
 import SystemPackage
 
@@ -40,7 +41,9 @@ public enum ModelError: Error, Equatable {
 }
 
 extension ModelError: CustomStringConvertible {
-  public var description: String {
+  public var description: String { presentable(sentence) }
+
+  private var sentence: String {
     switch self {
     case .configuration(let path, let field, let value, let remedy):
       "\(path): \"\(field)\" is \(value): \(remedy)"

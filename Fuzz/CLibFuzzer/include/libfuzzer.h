@@ -14,4 +14,7 @@ void allocation_start(void);
 /// The largest number of bytes that were allocated at once since `allocation_start`.
 size_t allocation_peak(void);
 
+/// Makes an input that shows something new, by any number that stands for it, worth keeping.
+void feature_seen(uint32_t feature);
+
 #endif

@@ -23,8 +23,12 @@ package struct TarArchive: Sendable {
 
   /// - Throws: `CheckpointError` where the file cannot be read, is no tar archive, is damaged or cut off.
   package init(_ path: FilePath) throws(CheckpointError) {
-    let file = try MappedFile(path)
-    self.path = path
+    try self.init(MappedFile(path))
+  }
+
+  /// - Throws: as above.
+  package init(_ file: MappedFile) throws(CheckpointError) {
+    path = file.path
     self.file = file
     isCompressed = Self.isGzip(file.bytes(in: 0..<min(2, file.count)))
     let stream = TarStream(file, isCompressed: isCompressed)

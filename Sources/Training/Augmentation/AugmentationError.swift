@@ -1,3 +1,5 @@
+import Checkpoints
+
 /// A value of an augmentation's configuration that cannot be used, or an image that cannot be augmented so.
 public struct AugmentationError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The field as the configuration spells it, such as "random_resized_crop.scale".
@@ -13,7 +15,9 @@ public struct AugmentationError: Error, Sendable, Equatable, CustomStringConvert
     self.requirement = requirement
   }
 
-  public var description: String {
+  public var description: String { presentable(sentence) }
+
+  private var sentence: String {
     "augmentation: \(field) must be \(requirement)" + (value.map { ", not \($0)" } ?? "")
   }
 }

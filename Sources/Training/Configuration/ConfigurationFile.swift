@@ -32,6 +32,10 @@ extension TrainingConfiguration {
       self = try JSONDecoder().decode(TrainingConfiguration.self, from: JSONEncoder().encode(merged))
     } catch let error as DecodingError {
       throw TrainingError.configuration(key: error.key, reason: error.reason)
+    } catch EncodingError.invalidValue(_, let context) {
+      // JSON as Python writes it has infinite numbers and such that are none; no setting is one.
+      throw TrainingError.configuration(
+        key: context.codingPath.map(\.stringValue).joined(separator: "."), reason: "expected a finite number")
     }
     try checkContradictions(document, defaults: JSONValue(encoding: TrainingConfiguration()))
     try checkRanges()

@@ -1,3 +1,4 @@
+import Checkpoints
 import SystemPackage
 
 /// What can be wrong with a data set as a whole. Each description is one sentence that says where, and what to do.
@@ -27,7 +28,9 @@ public enum DatasetError: Error, Equatable {
 }
 
 extension DatasetError: CustomStringConvertible {
-  public var description: String {
+  public var description: String { presentable(sentence) }
+
+  private var sentence: String {
     switch self {
     case .unreadable(let path, let reason): "\(path): \(reason)"
     case .unknownLayout(let path, let found):

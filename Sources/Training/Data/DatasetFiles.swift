@@ -146,10 +146,10 @@ struct ArchiveFiles: DatasetFiles {
     var files: [String: Int] = [:]
   }
 
-  init(_ path: FilePath, memoryLimit: Int = Machine.memoryBytes / 2) throws(CheckpointError) {
-    self.path = path
+  init(_ archive: TarArchive, memoryLimit: Int = Machine.memoryBytes / 2) {
+    path = archive.path
     self.memoryLimit = memoryLimit
-    archive = try TarArchive(path)
+    self.archive = archive
     var folders: [String: Folder] = ["": Folder()]
     for (index, member) in archive.members.enumerated() {
       let parts = member.name.split(separator: "/").filter { $0 != "." }

@@ -40,7 +40,7 @@ public struct DatasetSource: Sendable {
     if status.isDirectory {
       files = FolderFiles(path: path)
     } else if TarArchive.isArchive(path) {
-      files = try ArchiveFiles(path)
+      files = try ArchiveFiles(TarArchive(path))
     } else if path.extension?.lowercased() == "csv" {
       let list = try LabelList(path, classes: names)
       (kind, splits, description) = (.list(list), list.splits, "images with labels in a list")
@@ -48,18 +48,32 @@ public struct DatasetSource: Sendable {
     } else {
       throw DatasetError.unknownLayout(path: path, found: "a file of another kind")
     }
+    (kind, splits, description) = try Self.look(into: files, classes: names)
+  }
+
+  /// A data set in an archive.
+  /// - Throws: `DatasetError`.
+  package init(_ archive: TarArchive, decoding: DecodingOptions = DecodingOptions()) throws {
+    path = archive.path
+    options = decoding
+    (kind, splits, description) = try Self.look(into: ArchiveFiles(archive), classes: nil)
+  }
+
+  private static func look(
+    into files: any DatasetFiles, classes names: [String]?
+  ) throws -> (Kind, splits: [DatasetSplit], description: String) {
     switch try DatasetLayout.find(in: files) {
     case .cifar(let format, let folder):
       let listing = try files.list(folder).files
-      kind = .cifar(files, format, folder: folder)
-      splits = [.train, .test].filter { !Set(format.files($0)).isDisjoint(with: listing) }
-      description = format.description
+      let splits = [DatasetSplit.train, .test].filter {
+        !Set(format.files($0)).isDisjoint(with: listing)
+      }
+      return (.cifar(files, format, folder: folder), splits, format.description)
     case .folders(let folders):
       let reference = folders[.train] ?? folders[.all] ?? folders.values.min { $0.string < $1.string }
       let classes = try names ?? reference.map { try files.list($0).folders } ?? []
-      kind = .folders(files, folders, classes: classes)
-      splits = DatasetSplit.allCases.filter { folders[$0] != nil }
-      description = "class folders"
+      let splits = DatasetSplit.allCases.filter { folders[$0] != nil }
+      return (.folders(files, folders, classes: classes), splits, "class folders")
     }
   }
 

@@ -88,6 +88,9 @@ struct Preprocessing {
       throw ModelError.preprocessing(path: path, error)
     } catch let error as DecodingError {
       throw CheckpointError.malformedJSON(path: path, reason: "not as expected: \(error)")
+    } catch EncodingError.invalidValue(_, let context) {
+      let field = context.codingPath.map(\.stringValue).joined(separator: ".")
+      throw CheckpointError.malformedJSON(path: path, reason: "\"\(field)\" is no finite number")
     }
   }
 }

@@ -14,7 +14,9 @@ public enum ConversionError: Error, Equatable {
 }
 
 extension ConversionError: CustomStringConvertible {
-  public var description: String {
+  public var description: String { presentable(sentence) }
+
+  private var sentence: String {
     switch self {
     case .notExpressible(let path, let library, let feature, let remedy):
       "\(path): \(library) cannot express \(feature)" + (remedy.map { "; \($0)" } ?? "")

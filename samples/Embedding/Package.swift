@@ -1,0 +1,18 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+let package = Package(
+  name: "Embedding",
+  dependencies: [
+    .package(name: "vitrine", path: "../.."),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    .executableTarget(
+      name: "Embedding",
+      dependencies: ["Checkpoints", "Images", "VisionTransformer"].map {
+        .product(name: $0, package: "vitrine")
+      } + [.product(name: "SystemPackage", package: "swift-system")])
+  ]
+)

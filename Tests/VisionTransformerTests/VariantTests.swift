@@ -9,7 +9,7 @@
   @Suite(.serialized) struct VariantTests {
     static let variants = KernelVariant.available.filter { $0 != KernelVariant.active }
 
-    @Test(.timeLimit(.minutes(5)), arguments: variants) func network(_ variant: KernelVariant) throws {
+    @Test(.timeLimit(.minutes(15)), arguments: variants) func network(_ variant: KernelVariant) throws {
       let process = Process()
       process.executableURL = URL(
         fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))

@@ -94,7 +94,7 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(1))) func interruption() throws {
+  @Test(.timeLimit(.minutes(15))) func interruption() throws {
     let run = try Command.shell(
       """
       "$vitrine" bench --architecture test_vit --size 32 --seconds 600 & pid=$!

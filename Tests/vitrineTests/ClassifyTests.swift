@@ -74,7 +74,7 @@ import Testing
   }
 
   /// A script may wait for one result before it gives the next path.
-  @Test(.timeLimit(.minutes(1))) func pathsOneByOne() throws {
+  @Test(.timeLimit(.minutes(15))) func pathsOneByOne() throws {
     let run = try Command.shell(
       """
       coproc "$vitrine" classify - --model "$tiny" --format jsonl
@@ -146,7 +146,7 @@ import Testing
   }
 
   /// Waiting for a path that does not come, a run is interrupted all the same.
-  @Test(.timeLimit(.minutes(1)), arguments: [1, 2]) func signalWhileWaiting(_ threads: Int) throws {
+  @Test(.timeLimit(.minutes(15)), arguments: [1, 2]) func signalWhileWaiting(_ threads: Int) throws {
     let folder = try TemporaryFolder()
     let (output, fifo) = (folder.path.appending("results.jsonl").string, folder.path.appending("list").string)
     let run = try Command.shell(
@@ -195,7 +195,7 @@ import Testing
   }
 
   /// Interrupted, a run ends what is in flight, leaves whole lines, and says so by its status.
-  @Test(.timeLimit(.minutes(1)), arguments: [("INT", "130"), ("TERM", "143")]) func signals(
+  @Test(.timeLimit(.minutes(15)), arguments: [("INT", "130"), ("TERM", "143")]) func signals(
     _ signal: String, _ status: String
   ) throws {
     let folder = try TemporaryFolder()

@@ -35,13 +35,13 @@ import Testing
     #expect(Set(run.lines).count == 2, "\(run.lines)")
   }
 
-  @Test(.timeLimit(.minutes(2)), arguments: ["fp32", "bf16", "int8"]) func precisions(_ precision: String)
+  @Test(.timeLimit(.minutes(15)), arguments: ["fp32", "bf16", "int8"]) func precisions(_ precision: String)
     throws
   {
     expectSame(try compare("model=$sample", "--precision \(precision)"))
   }
 
-  @Test(.timeLimit(.minutes(2)), arguments: ["w8a8", "w8a8-static", "w8", "w4"]) func schemes(
+  @Test(.timeLimit(.minutes(15)), arguments: ["w8a8", "w8a8-static", "w8", "w4"]) func schemes(
     _ scheme: String
   ) throws {
     expectSame(
@@ -51,7 +51,7 @@ import Testing
   }
 
   /// Gradients too.
-  @Test(.timeLimit(.minutes(2))) func attributions() throws {
+  @Test(.timeLimit(.minutes(15))) func attributions() throws {
     let folder = try TemporaryFolder()
     let run = try Command.shell(
       """

@@ -65,7 +65,7 @@ import Testing
     return "\nmv ../\(name) ."
   }
 
-  @Test(.timeLimit(.minutes(1))) func strangeFolders() throws {
+  @Test(.timeLimit(.minutes(15))) func strangeFolders() throws {
     try makeStrangeFolder()
     let classify = "\"$vitrine\" classify photos --model \"$tiny\" --top-k 1"
     let run = try shell("\(classify) --format jsonl")
@@ -106,7 +106,7 @@ import Testing
   }
 
   /// Given by name, they are refused, and not waited for either.
-  @Test(.timeLimit(.minutes(1))) func strangeFiles() throws {
+  @Test(.timeLimit(.minutes(15))) func strangeFiles() throws {
     try makeStrangeFolder()
     let run = try shell(
       "cd photos; \"$vitrine\" classify pipe.jpg to-pipe.jpg socket.jpg zero.jpg loop.jpg a.jpg --model \"$tiny\" --format jsonl"
@@ -143,7 +143,7 @@ import Testing
   }
 
   /// Files that vanish, shrink and grow while they are read: each time a result or a reason.
-  @Test(.timeLimit(.minutes(1))) func filesThatChange() throws {
+  @Test(.timeLimit(.minutes(15))) func filesThatChange() throws {
     let run = try shell(
       """
       cp "$photos/../photos/cat.jpg" whole.jpg; cp whole.jpg a.jpg
@@ -156,7 +156,7 @@ import Testing
   }
 
   /// A data set stays mapped while it is evaluated. Where it is cut short, the run ends with a word, not by a signal.
-  @Test(.timeLimit(.minutes(1))) func mappedFilesThatShrink() throws {
+  @Test(.timeLimit(.minutes(15))) func mappedFilesThatShrink() throws {
     let run = try shell(
       """
       mkdir data; printf '%s\\n' a b c d e f g h i j >data/batches.meta.txt; truncate -s $((3073 * 40000)) data/test_batch.bin
@@ -172,7 +172,7 @@ import Testing
   }
 
   /// A model may be removed, replaced or cut short once it is open: what was read stays.
-  @Test(.timeLimit(.minutes(1)), arguments: ["fp32", "bf16", "int8"]) func modelsThatVanish(
+  @Test(.timeLimit(.minutes(15)), arguments: ["fp32", "bf16", "int8"]) func modelsThatVanish(
     _ precision: String
   ) throws {
     let run = try shell(
@@ -199,7 +199,7 @@ import Testing
 
   /// However little memory there is (`ulimit -v`), a run ends well or with a word. Below some limit the system cannot even load the
   /// program, which is its own word and status.
-  @Test(.timeLimit(.minutes(2)), arguments: commands) func littleMemory(_ command: String) throws {
+  @Test(.timeLimit(.minutes(15)), arguments: commands) func littleMemory(_ command: String) throws {
     let run = try shell(
       """
       ulimit -c 0

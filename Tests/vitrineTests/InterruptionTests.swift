@@ -37,14 +37,14 @@ import Testing
       """)
   }
 
-  @Test(.timeLimit(.minutes(2)), arguments: ["jsonl", "csv"]) func classifications(_ format: String) throws {
+  @Test(.timeLimit(.minutes(15)), arguments: ["jsonl", "csv"]) func classifications(_ format: String) throws {
     let run = try interrupt(
       "\"$vitrine\" classify images --model \"$tiny\" --output $out.\(format) --logits $out.npy --threads 2",
       outputs: [format, "npy"])
     #expect(run.lines == ["compared"])
   }
 
-  @Test(.timeLimit(.minutes(2))) func features() throws {
+  @Test(.timeLimit(.minutes(15))) func features() throws {
     let run = try interrupt(
       "\"$vitrine\" embed images --model \"$tiny\" --paths $out.jsonl --output $out.npy --batch-size 3",
       outputs: ["jsonl", "npy"])
@@ -52,7 +52,7 @@ import Testing
   }
 
   /// A terminal that is closed ends a run as `kill` does, unless it was started by nohup.
-  @Test(.timeLimit(.minutes(1))) func closedTerminals() throws {
+  @Test(.timeLimit(.minutes(15))) func closedTerminals() throws {
     let folder = try TemporaryFolder()
     let run = try Command.shell(
       """
@@ -69,7 +69,7 @@ import Testing
   }
 
   /// Pictures, pages and models are there whole or not at all, and nothing else is left, not even by SIGKILL.
-  @Test(.timeLimit(.minutes(2))) func files() throws {
+  @Test(.timeLimit(.minutes(15))) func files() throws {
     let folder = try TemporaryFolder()
     let run = try Command.shell(
       """

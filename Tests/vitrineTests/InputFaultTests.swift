@@ -123,6 +123,20 @@ import Testing
     }
   }
 
+  /// The limits of images have options, and messages that name them.
+  @Test func limits() throws {
+    let (photo, size) = ("\"$photos/cat/0100.jpg\"", 954)
+    for (option, least, message) in [
+      ("--max-bytes", size, "file of 954 bytes is above the limit of 953 bytes; raise it with --max-bytes"),
+      ("--max-pixels", 32 * 32, "raise it with --max-pixels"),
+    ] {
+      let command = "\"$vitrine\" classify \(photo) --model \"$tiny\" --format jsonl \(option)"
+      #expect(try shell("\(command) \(least)").status == 0)
+      let run = try shell("\(command) \(least - 1)")
+      #expect(run.status == 2 && run.errors.hasSuffix("\(message)\n"), "\(run.errors)")
+    }
+  }
+
   @Test(.enabled(if: Command.unprivileged != nil, "root may read everything")) func permissions() throws {
     let run = try shell(
       """

@@ -123,7 +123,9 @@ struct AttentionFixture {
     let fixture = try AttentionFixture(name)
     let (n, depth) = (fixture.model.numTokens, fixture.model.configuration.depth)
     for discard in [0, 0.6, 0.9] {
-      let rollout = AttentionRollout(numTokens: n, options: .init(fusion: fusion, discard: discard))
+      let rollout = AttentionRollout(
+        numTokens: n, hasClassToken: fixture.model.configuration.hasClassToken,
+        options: .init(fusion: fusion, discard: discard))
       // Twice, to see that nothing of the first image is left.
       for _ in 0..<2 {
         rollout.reset()
@@ -148,7 +150,8 @@ struct AttentionFixture {
   func rolloutOfANetwork(_ name: String) throws {
     let fixture = try AttentionFixture(name)
     let n = fixture.model.numTokens
-    let rollout = AttentionRollout(numTokens: n)
+    let rollout = AttentionRollout(
+      numTokens: n, hasClassToken: fixture.model.configuration.hasClassToken)
     InferenceSession(fixture.model).run(
       .tensors([try fixture.input()]),
       attention: AttentionObserver(layers: 0..<fixture.model.configuration.depth, visit: rollout.add))

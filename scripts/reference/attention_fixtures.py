@@ -82,7 +82,7 @@ def make(name: str, source: str, attributes: bool) -> None:
             for discard in DISCARDS:
                 # Of the very numbers that the file holds: a rounding must not change which entries are the lowest.
                 held = [heads.astype(np.float32) for heads in blocks]
-                tensors[f"rollout.{fusion}.{discard}"] = rollout(held, weights, fusion, discard)
+                tensors[f"rollout.{fusion}.{discard}"] = rollout(held, weights, fusion, discard, has_class_token)
     if attributes:
         for label in (0, 4):
             tensors[f"attribution.{label}"] = attribution(probabilities, logits, label, weights)

@@ -87,14 +87,17 @@ def query(prefix: int, patches: int, has_class_token: bool) -> np.ndarray:
     return weights
 
 
-def rollout(blocks: list[np.ndarray], weights: np.ndarray, fusion: str, discard: float) -> np.ndarray:
-    """arXiv:2005.00928, section 3: rows of (A + I) / 2 normalised, multiplied through the blocks. Dropping as vit-explain does it."""
+def rollout(
+    blocks: list[np.ndarray], weights: np.ndarray, fusion: str, discard: float, has_class_token: bool
+) -> np.ndarray:
+    """arXiv:2005.00928, section 3: rows of (A + I) / 2 normalised, multiplied through the blocks. Dropping as vit-explain
+    does it: the class token's attention to itself stays."""
     result = weights.astype(np.float64)
     for heads in reversed(blocks):
         fused = FUSIONS[fusion](heads.astype(np.float64), axis=0)
         count = int(fused.size * discard)
         lowest = np.argsort(fused, axis=None, kind="stable")[:count]
-        fused.flat[lowest[lowest != 0]] = 0
+        fused.flat[lowest[lowest != 0] if has_class_token else lowest] = 0
         passed = (fused + np.eye(len(fused))) / 2
         result = result @ (passed / passed.sum(axis=1, keepdims=True))
     return result

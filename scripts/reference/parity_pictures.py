@@ -115,7 +115,7 @@ class Comparison:
         self.note("probabilities", self.array(photo, "--style", "grid", "--query", place), wanted)
         for fusion in FUSIONS:
             found = self.array(photo, "--method", "rollout", "--fusion", fusion)
-            self.note("rollout", found, maps(rollout(blocks, weights, fusion, 0)))
+            self.note("rollout", found, maps(rollout(blocks, weights, fusion, 0, model.has_class_token)))
         if not model.num_classes:
             return
         for label in (1, model.num_classes - 1):

@@ -16,8 +16,8 @@ public final class AttentionRollout {
 
   public struct Options: Sendable, Equatable {
     public var fusion: Fusion
-    /// The share of a block's N * N fused entries that is set to 0, the lowest first, from 0 to below 1. The first entry stays: the
-    /// class token's attention to itself.
+    /// The share of a block's N * N fused entries that is set to 0, the lowest first, from 0 to below 1. The class token's attention to
+    /// itself stays.
     public var discard: Double
 
     public init(fusion: Fusion = .mean, discard: Double = 0) {
@@ -29,14 +29,16 @@ public final class AttentionRollout {
   private let options: Options
   /// N
   private let numTokens: Int
+  private let hasClassToken: Bool
   /// Holds the blocks' matrices [N, N], one after the other: fused heads, and finished where it is not the last.
   private let arena = Arena()
   private var blocks: [MutableMatrixView] = []
   /// The index of the last block, and how many heads its matrix is made of so far.
   private var last = (layer: -1, numHeads: 0)
 
-  public init(numTokens: Int, options: Options = Options()) {
-    (self.numTokens, self.options) = (numTokens, options)
+  /// - Parameter hasClassToken: whether the first token is one; elsewhere it is like all others.
+  public init(numTokens: Int, hasClassToken: Bool, options: Options = Options()) {
+    (self.numTokens, self.hasClassToken, self.options) = (numTokens, hasClassToken, options)
   }
 
   /// Begins another image.
@@ -105,7 +107,7 @@ public final class AttentionRollout {
     if options.fusion == .mean { scale(block, by: 1 / Float(last.numHeads)) }
     last.numHeads = 0
     let dropped = Int(Double(numTokens * numTokens) * options.discard)
-    if dropped > 0 { LowestValues.zero(dropped, of: block, keepingFirst: true) }
+    if dropped > 0 { LowestValues.zero(dropped, of: block, keepingFirst: hasClassToken) }
     for index in 0..<numTokens {
       let row = block.row(index)
       // (A + I) / 2 by its sum: the half falls out.

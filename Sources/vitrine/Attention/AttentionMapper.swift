@@ -53,7 +53,8 @@ final class AttentionMapper {
       let session = InferenceSession(model, compute: compute)
       work = { AttentionMaps(maps: raw.maps(of: $0, session)) }
     case .rollout(let options):
-      let rollout = AttentionRollout(numTokens: model.numTokens, options: options)
+      let rollout = AttentionRollout(
+        numTokens: model.numTokens, hasClassToken: configuration.hasClassToken, options: options)
       let session = InferenceSession(model, compute: compute)
       work = { image in
         rollout.reset()

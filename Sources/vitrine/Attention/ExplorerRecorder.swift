@@ -22,7 +22,8 @@ final class ExplorerRecorder {
     self.model = model
     self.attribution = attribution.map(AttributionSession.init)
     session = InferenceSession(model, compute: compute)
-    rollout = AttentionRollout(numTokens: model.numTokens)
+    rollout = AttentionRollout(
+      numTokens: model.numTokens, hasClassToken: model.configuration.hasClassToken)
     let pooling = PatchPooling(model)
     self.pooling = pooling
     let whole = AttentionQuery.standard(model.configuration).weights(

@@ -16,7 +16,9 @@ struct Plot: ParsableCommand {
   @Argument(help: ArgumentHelp("Folders of runs.", valueName: "RUN"))
   var runs: [PathArgument]
 
-  @Option(name: .long, help: ArgumentHelp("The picture, a PNG file.", valueName: "H.png"))
+  @Option(
+    name: .long, help: ArgumentHelp("The picture, a PNG file.", valueName: "H.png"),
+    transform: PictureArgument.init(argument:))
   var output: PictureArgument
 
   @Option(name: .long, help: "The axis: epochs, or steps of the optimiser.")
@@ -26,12 +28,29 @@ struct Plot: ParsableCommand {
   var title: String?
 
   func run() throws {
-    let files = runs.map { $0.path.extension == "jsonl" ? $0.path : RunFolder($0.path).metrics }
+    let files = distinct(runs.map { $0.path.extension == "jsonl" ? $0.path : RunFolder($0.path).metrics })
     try OutputCheck.check([output.path], needed: files)
     let histories = try files.map { try MetricsHistory(reading: $0) }
-    let named = zip(RunNames.names(of: files.map { $0.removingLastComponent() }), histories)
+    let names = DistinctNames.names(of: files.map { $0.removingLastComponent() }, nameless: "run")
+    let named = zip(names, histories)
     let history = TrainingHistory(named.map { .init(name: $0, $1, by: by) }, by: by, title: title)
     try history.write(to: output.path)
+  }
+
+  /// The files without those that are there already, perhaps under another name: lines of a run would cover its own.
+  private func distinct(_ files: [FilePath]) -> [FilePath] {
+    let logger = Terminal(quiet: false).logger
+    var seen: [(device: UInt64, inode: UInt64)] = []
+    return files.filter { file in
+      guard let status = fileStatus(file) else { return true }
+      let identity = (UInt64(truncatingIfNeeded: status.st_dev), UInt64(truncatingIfNeeded: status.st_ino))
+      guard !seen.contains(where: { $0 == identity }) else {
+        logger.warning("\(file) is given twice; it is drawn once")
+        return false
+      }
+      seen.append(identity)
+      return true
+    }
   }
 }
 
@@ -48,25 +67,13 @@ final class HistoryPicture {
   /// Draws what there is by now. No training is stopped for a picture's sake: the first failure is a warning.
   func refresh() {
     do {
-      let name = RunNames.names(of: [folder.path])[0]
+      let name = DistinctNames.names(of: [folder.path], nameless: "run")[0]
       let run = TrainingHistory.Run(name: name, try MetricsHistory(reading: folder.metrics), by: .epoch)
       try TrainingHistory([run], by: .epoch).write(to: folder.history)
     } catch {
       if !hasFailed { logger.warning("the history is not drawn: \(error)") }
       hasFailed = true
     }
-  }
-}
-
-/// What runs are called in a picture.
-enum RunNames {
-  /// The last components of the folders, as many as tell them apart.
-  static func names(of folders: [FilePath]) -> [String] {
-    let components = folders.map { $0.lexicallyNormalized().components.map(\.string) }
-    func names(_ count: Int) -> [String] { components.map { $0.suffix(count).joined(separator: "/") } }
-    let most = components.map(\.count).max() ?? 1
-    let count = (1...max(1, most)).first { Set(names($0)).count == folders.count } ?? 1
-    return names(count).map { $0.isEmpty || $0 == "." ? "run" : $0 }
   }
 }
 

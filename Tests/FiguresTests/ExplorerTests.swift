@@ -37,8 +37,8 @@ import Testing
     let file = try ExplorerFile(path, model: "a model")
     let picture = ExplorerFile.Picture(
       photo: photo, maps: maps, hasClassToken: true, predictions: [("cat", 0.5)])
-    try file.add(try picture.encoded(limit: 2_926_000), name: "</script>")
-    try file.finish()
+    try file.add(try picture.encoded(limit: 2_926_000))
+    try file.finish(names: ["</script>"])
     let page = try Data(contentsOf: URL(fileURLWithPath: path.string))
     #expect(page.count < 3_000_000 && page.count > 1_000_000)
     #expect(!String(decoding: page, as: UTF8.self).contains("\"</script>"))

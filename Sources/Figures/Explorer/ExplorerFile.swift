@@ -6,7 +6,7 @@ import SystemPackage
 /// that memory does not grow with their number.
 ///
 /// `explorer.html` is the page; its pictures are `script` elements of data in front of its code, of which each picture has three: a JSON
-/// object, the photo as a data URL, and the maps (`ExplorerMaps`) in base64.
+/// object, the photo as a data URL, and the maps (`ExplorerMaps`) in base64. Their names come last.
 public final class ExplorerFile {
   private let file: AtomicFile
   private let tail: [UInt8]
@@ -70,10 +70,9 @@ public final class ExplorerFile {
     let maps: String
   }
 
-  /// - Parameter name: of the picture.
   /// - Throws: `CheckpointError.unwritable`.
-  public func add(_ picture: Encoded, name: String) throws {
-    let entries = JSONValue.object(picture.entries.merging(["name": .string(name)]) { $1 })
+  public func add(_ picture: Encoded) throws {
+    let entries = JSONValue.object(picture.entries)
     try write(element: "data-picture=\"\(count)\" type=\"application/json\"", try Self.text(entries))
     try write(element: "id=\"photo-\(count)\" type=\"text/plain\"", picture.photo)
     try write(element: "id=\"maps-\(count)\" type=\"text/plain\"", picture.maps)
@@ -81,8 +80,12 @@ public final class ExplorerFile {
   }
 
   /// Ends the page, and gives the file its name.
+  /// - Parameter names: of the pictures: only all of them together show how much of their paths tells them apart.
   /// - Throws: `CheckpointError.unwritable`.
-  public func finish() throws {
+  public func finish(names: [String]) throws {
+    precondition(names.count == count, "\(names.count) names of \(count) pictures")
+    let list = JSONValue.array(names.map(JSONValue.string))
+    try write(element: "id=\"names\" type=\"application/json\"", try Self.text(list))
     try file.write(tail)
     try file.commit()
   }

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Checkpoints
 import Figures
 import Images
@@ -27,35 +28,40 @@ struct ExplorerRun {
     let limit = (isSingle ? Self.pageBytes : Self.galleryBytes) - Self.frameBytes
     let matrix = 4 * Double(model.numTokens) * Double(model.numTokens)
     let bytes = Double(model.configuration.depth + 1) * matrix + 2e8
-    try batch.run(walker, workerBytes: bytes) { compute in
-      let recorder = ExplorerRecorder(model, attribution: attribution, compute: compute)
-      return { photos, prepared in
-        zip(photos, prepared).map { photo, image in
-          Result { try recorder.picture(photo, image).encoded(limit: limit) }
-        }
-      }
-    } deliver: { item in
-      guard case .success(let success) = item.outcome else { return }
-      guard file.count < ExplorerFile.maxCount else {
-        throw ExplorerError.tooManyPictures(path: path)
-      }
-      try file.add(success.value, name: item.path.lastComponent?.string ?? "")
-    } finally: {
+    var (paths, hasFailed): ([FilePath], Bool) = ([], false)
+    func finish() throws {
       guard file.count > 0 else { return }
-      try file.finish()
+      try file.finish(names: DistinctNames.names(of: paths, nameless: "picture"))
       try StandardStreams.print("\(path)")
     }
-  }
-}
-
-/// Why there is no page.
-enum ExplorerError: Error, CustomStringConvertible {
-  case tooManyPictures(path: FilePath)
-
-  var description: String {
-    switch self {
-    case .tooManyPictures(let path):
-      "\(path): a page holds \(ExplorerFile.maxCount) pictures at most; give fewer images"
+    do {
+      try batch.run(walker, workerBytes: bytes) { compute in
+        let recorder = ExplorerRecorder(model, attribution: attribution, compute: compute)
+        return { photos, prepared in
+          zip(photos, prepared).map { photo, image in
+            Result { try recorder.picture(photo, image).encoded(limit: limit) }
+          }
+        }
+      } deliver: { item in
+        guard case .success(let success) = item.outcome else {
+          hasFailed = true
+          return
+        }
+        guard file.count < ExplorerFile.maxCount else { throw PageIsFull() }
+        try file.add(success.value)
+        paths.append(item.path)
+      } finally: {
+        try finish()
+      }
+    } catch is PageIsFull {
+      try finish()
+      batch.terminal.logger.warning(
+        "\(path) has the first \(ExplorerFile.maxCount) images: a page holds no more, and the others are left out"
+      )
+      if hasFailed { throw ExitCode(2) }
     }
   }
 }
+
+/// Ends the run: no image that the page has no room for need be looked at.
+private struct PageIsFull: Error {}

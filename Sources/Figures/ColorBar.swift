@@ -34,6 +34,18 @@ public struct ColorBar: Sendable {
     return Self.barWidth + Self.gap + ruler.width(of: ticks.map(\.label), ruler.theme.tick) + title
   }
 
+  /// Leaves out the numbers that would touch others in a bar of a height; the first and the last stay.
+  mutating func thin(height: Double, _ theme: Theme) {
+    let apart = Canvas.lineHeight(theme.tick) / height
+    guard let last = ticks.last else { return }
+    var kept: [(share: Double, label: String)] = []
+    for tick in ticks.dropLast() {
+      let isClear = kept.last.map { tick.share - $0.share >= apart } ?? true
+      if isClear, kept.isEmpty || last.share - tick.share >= apart { kept.append(tick) }
+    }
+    ticks = kept + [last]
+  }
+
   /// Draws the bar with its top left corner at a point.
   func draw(on canvas: borrowing Canvas, at corner: Point, height: Double) throws(ImageError) {
     let theme = canvas.theme

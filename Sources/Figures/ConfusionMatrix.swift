@@ -25,6 +25,7 @@ public struct ConfusionMatrix: Figure {
   private static let labelGap = 5.0
   private static let barGap = 16.0
   private static let barHeight = 300.0
+  private static let minBarHeight = 60.0
   /// Cells below this side have no label each, in points.
   private static let minLabelledSide = 8.5
   private static let minNumberedSide = 22.0
@@ -64,13 +65,18 @@ public struct ConfusionMatrix: Figure {
         theme.margin + lineHeight + rowWidth + 2 * Self.labelGap,
         theme.margin + titleHeight + lineHeight + columnWidth + 2 * Self.labelGap))
     let (width, height) = (Double(columnLabels.count) * side, Double(rowLabels.count) * side)
-    let bar = ColorBar(
+    // Of a small matrix the bar is longer than the cells, and its numbers keep apart.
+    let barTitle = "share of the row"
+    let barHeight = max(
+      Self.minBarHeight, ruler.width(of: barTitle, theme.label), min(Self.barHeight, height))
+    var bar = ColorBar(
       map: map,
       ticks: [0, 1, 5, 10, 25, 50, 100].map { ((Double($0) / 100).squareRoot(), "\($0) %") },
-      title: "share of the row")
+      title: barTitle)
+    bar.thin(height: barHeight, theme)
     let canvas = try Canvas(
       width: origin.x + width + Self.barGap + bar.width(ruler) + theme.margin,
-      height: origin.y + max(height, min(Self.barHeight, height + 60)) + theme.margin, theme: theme)
+      height: origin.y + max(height, barHeight) + theme.margin, theme: theme)
     if let title {
       canvas.draw(
         canvas.fit(title, width: canvas.width - 2 * theme.margin, theme.title),
@@ -85,7 +91,7 @@ public struct ConfusionMatrix: Figure {
     canvas.draw(
       rowTitle, at: Point(theme.margin, cells.midY), TextAnchor(.middle, .top), theme.label, turned: true)
     try bar.draw(
-      on: canvas, at: Point(cells.maxX + Self.barGap, origin.y), height: max(60, min(Self.barHeight, height)))
+      on: canvas, at: Point(cells.maxX + Self.barGap, origin.y), height: barHeight)
     return try canvas.finish()
   }
 

@@ -27,14 +27,14 @@ public struct OutputFolder {
   public init(_ path: FilePath, inputs: [FilePath]) throws(PipelineError) {
     self.path = path
     roots = inputs.map { $0.lexicallyNormalized() }
-    try Self.make(path)
-    guard path.withPlatformString({ access($0, W_OK | X_OK) }) == 0 else {
-      throw .write(path: path, reason: systemErrorDescription())
-    }
     for root in inputs where fileStatus(root)?.isDirectory == true {
       if Self.lies(path, in: root) {
         throw .overwrites(path: path, what: "within \(root), whose images are read")
       }
+    }
+    try Self.make(path)
+    guard path.withPlatformString({ access($0, W_OK | X_OK) }) == 0 else {
+      throw .write(path: path, reason: systemErrorDescription())
     }
   }
 
@@ -89,7 +89,7 @@ public struct OutputFolder {
     }
   }
 
-  /// Whether a folder is another or lies in it, links seen through.
+  /// Whether a folder, which need not be there yet, is another or lies in it, links seen through.
   private static func lies(_ folder: FilePath, in root: FilePath) -> Bool {
     func real(_ path: FilePath) -> FilePath? {
       path.withPlatformString { path in
@@ -98,7 +98,11 @@ public struct OutputFolder {
         return FilePath(platformString: resolved)
       }
     }
-    guard let folder = real(folder), let root = real(root) else { return false }
+    var existing = folder.isEmpty ? "." : folder
+    while fileStatus(existing) == nil, existing.removeLastComponent() {
+      if existing.isEmpty { existing = "." }
+    }
+    guard let folder = real(existing), let root = real(root) else { return false }
     return folder.starts(with: root)
   }
 }

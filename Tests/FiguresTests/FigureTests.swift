@@ -161,6 +161,21 @@ import Testing
     #expect(image.columns(of: ColorMap.viridis[0], row: top + 76).count == 3 * 76)
   }
 
+  @Test(arguments: [1, 2, 3, 5]) func `a small matrix has no empty space below`(count: Int) throws {
+    let names = (0..<count).map { "class \($0)" }
+    let matrix = ConfusionMatrix(
+      rowLabels: names, columnLabels: names, counts: names.indices.map { _ in names.map { _ in 2 } })
+    let image = try matrix.draw()
+    let background = Array(image.pixels[..<3])
+    let last = try #require(
+      stride(from: image.pixels.count - 3, through: 0, by: -3).first {
+        Array(image.pixels[$0..<$0 + 3]) != background
+      })
+    let theme = Theme.standard
+    let empty = Double(image.height - 1 - last / 3 / image.width)
+    #expect(empty <= (theme.margin + 8) * theme.scale, "\(empty) pixels")
+  }
+
   @Test(arguments: [1, 12, 20, 60, 100, 200]) func `matrices of any size are drawn`(count: Int) throws {
     let names = (0..<count).map { "class number \($0)" }
     var matrix = ConfusionMatrix(

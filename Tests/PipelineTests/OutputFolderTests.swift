@@ -51,6 +51,8 @@ import Testing
       let error = #expect(throws: PipelineError.self) { try OutputFolder(path, inputs: [photos]) }
       #expect("\(try #require(error))".contains("whose images are read"))
     }
+    // What is refused leaves nothing behind.
+    #expect(!FileManager.default.fileExists(atPath: photos.appending("maps").string))
     _ = try OutputFolder(photos, inputs: [photos.appending("a.jpg")])
     _ = try OutputFolder(folder.path.appending("photos-maps"), inputs: [photos])
   }

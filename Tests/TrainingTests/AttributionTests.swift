@@ -61,6 +61,26 @@ import VisionTransformer
     #expect("\(try #require(error))".contains(part))
   }
 
+  /// What no patch covers says nothing: as of an image without it.
+  @Test func marginsAreLeftOut() throws {
+    let checkpoint = try Fixtures.checkpoint("timm-rms-norm")
+    let whole = try VisionTransformer(checkpoint, options: .init(describesOnly: true))
+    let size = ImageSize(height: 156, width: 156)
+    let covered = try VisionTransformer(
+      checkpoint, options: .init(transform: TransformOverrides(size: size), describesOnly: true))
+    try #require(whole.transform.size == ImageSize(height: 160, width: 160) && whole.grid == covered.grid)
+    var random = SplitMix64(state: 3)
+    let pixels = (0..<3 * 160 * 160).map { _ in Float.random(in: -1...1, using: &random) }
+    let inner = pixels.indices.filter { $0 / 160 % 160 < 156 && $0 % 160 < 156 }.map { pixels[$0] }
+    let query = AttentionQuery.standard(whole.configuration).weights(
+      numPrefixTokens: whole.configuration.numPrefixTokens, grid: whole.grid)
+    let results = try [(whole, pixels), (covered, inner)].map { model, pixels in
+      AttributionSession(try AttributionModel(model, threads: 1)).attribute(pixels, query: query) { _ in [2] }
+    }
+    #expect(results[0].logits == results[1].logits)
+    #expect(results[0].attributions[0].relevance == results[1].attributions[0].relevance)
+  }
+
   @Test func refusesWhatHasNoClasses() throws {
     let model = try VisionTransformer(Fixtures.checkpoint("timm-dinov2"), options: .init(describesOnly: true))
     #expect(throws: ModelError.noHead(path: model.path)) { try AttributionModel(model, threads: 1) }

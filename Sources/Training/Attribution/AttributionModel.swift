@@ -11,8 +11,10 @@ import VisionTransformer
 ///
 /// Immutable and shared; each worker attributes with an `AttributionSession` of its own.
 public final class AttributionModel: Sendable {
-  /// For images of the size that the model was opened for.
+  /// For images of the size that the patches cover.
   public let configuration: ViTConfiguration
+  /// The size of the images, of which the patches may leave a margin at the right and at the bottom.
+  let imageSize: ImageSize
   let layout: ParameterLayout
   let precision: Precision
   let weights: PackedWeights
@@ -42,7 +44,7 @@ public final class AttributionModel: Sendable {
       // What has no backward pass is named before anything else is found missing.
       _ = try TrainableArchitecture(model.configuration)
       source = try TimmSource(model.path, architecture: architecture, limits: model.fileLimits)
-      architectureOfSource = try Self.architecture(source, size: model.transform.size, of: model)
+      architectureOfSource = try Self.architecture(source, of: model)
     } catch TrainingError.notTrainable(let part) {
       throw ModelError.notDefined(what: "attribution", reason: "\(part) has no backward pass")
     } catch let error as ConversionError {
@@ -50,6 +52,7 @@ public final class AttributionModel: Sendable {
         what: "attribution", reason: "the model has no backward pass (\(error))")
     }
     self.precision = precision
+    imageSize = model.transform.size
     configuration = architectureOfSource.configuration
     layout = ParameterLayout(architectureOfSource)
     buffer = FloatBuffer(count: layout.bufferCount)
@@ -65,12 +68,15 @@ public final class AttributionModel: Sendable {
     weights.pack(values, backward: true, pool: ThreadPool(threadCount: threads))
   }
 
-  /// The model's own network in timm's terms, for images of a size.
+  /// The model's own network in timm's terms, for images of the size that its patches cover.
   private static func architecture(
-    _ source: TimmSource, size: ImageSize, of model: VisionTransformer
+    _ source: TimmSource, of model: VisionTransformer
   ) throws -> TrainableArchitecture {
+    let patch = model.configuration.patchSize
     var arguments = source.arguments
-    arguments["img_size"] = .array([.number(Double(size.height)), .number(Double(size.width))])
+    arguments["img_size"] = .array([
+      .number(Double(model.grid.height * patch.height)), .number(Double(model.grid.width * patch.width)),
+    ])
     let timm = try TimmModel(architecture: source.architecture, arguments: arguments, path: model.path)
     var configuration = timm.configuration
     // What timm cannot state.
@@ -103,7 +109,7 @@ public final class AttributionSession {
 
   /// The attributions of one image.
   /// - Parameters:
-  ///   - pixels: float32 [channels, height, width], as the model's transform makes them.
+  ///   - pixels: float32 [channels, height, width], as the model's transform makes them, with what no patch covers.
   ///   - query: weights [N] of the tokens whose relevance is asked for.
   ///   - choose: gives the classes, by the logits [C].
   /// - Returns: the logits [C], and an attribution for each class.
@@ -112,8 +118,10 @@ public final class AttributionSession {
   ) -> (logits: [Float], attributions: [Attribution]) {
     let c = model.configuration
     precondition(
-      pixels.count == c.inChannels * c.imageSize.height * c.imageSize.width && query.count == pass.numTokens,
-      "\(pixels.count) pixels and \(query.count) weights are no image of \(c.imageSize) and its query")
+      pixels.count == c.inChannels * model.imageSize.height * model.imageSize.width
+        && query.count == pass.numTokens,
+      "\(pixels.count) pixels and \(query.count) weights are no image of \(model.imageSize) and its query")
+    let pixels = covered(pixels)
     var logits: [Float] = []
     var sums: [RelevanceSum] = []
     let targets = [Float](repeating: 0, count: c.numClasses)
@@ -135,6 +143,21 @@ public final class AttributionSession {
       }
     }
     return (logits, sums.map { $0.finish() })
+  }
+
+  /// What the patches cover of an image.
+  private func covered(_ pixels: [Float]) -> [Float] {
+    let (size, covered) = (model.imageSize, model.configuration.imageSize)
+    guard size != covered else { return pixels }
+    var result: [Float] = []
+    result.reserveCapacity(model.configuration.inChannels * covered.height * covered.width)
+    for channel in 0..<model.configuration.inChannels {
+      for row in 0..<covered.height {
+        let start = (channel * size.height + row) * size.width
+        result += pixels[start..<start + covered.width]
+      }
+    }
+    return result
   }
 }
 

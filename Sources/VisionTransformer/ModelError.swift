@@ -36,8 +36,20 @@ public enum ModelError: Error, Equatable {
   case noSuchPatch(row: Int, column: Int, grid: ImageSize)
   /// No class has that name or index.
   case noSuchClass(String, numClasses: Int, similar: [String])
+  /// Several classes have that name.
+  case ambiguousClass(String, classes: [NamedClass])
   /// Something that the architecture has no answer to.
   case notDefined(what: String, reason: String)
+
+  /// A class by its index, and what it is called.
+  public struct NamedClass: Equatable, Sendable {
+    public let index: Int
+    public let label: String
+
+    public init(index: Int, label: String) {
+      (self.index, self.label) = (index, label)
+    }
+  }
 }
 
 extension ModelError: CustomStringConvertible {
@@ -80,7 +92,10 @@ extension ModelError: CustomStringConvertible {
       "patch \(row),\(column): the model has rows 0 to \(grid.height - 1) and columns 0 to \(grid.width - 1) of patches"
     case .noSuchClass(let name, let numClasses, let similar):
       "class \"\(name)\": the model has classes 0 to \(numClasses - 1), and none of that name"
-        + (similar.isEmpty ? "" : "; the nearest: \(similar.joined(separator: ", "))")
+        + (similar.isEmpty ? "" : "; the nearest: \(similar.map { "\"\($0)\"" }.joined(separator: ", "))")
+    case .ambiguousClass(let name, let classes):
+      "class \"\(name)\": the model has \(classes.count) of that name: "
+        + classes.map { "\($0.index) (\"\($0.label)\")" }.joined(separator: ", ") + "; give the number"
     case .notDefined(let what, let reason):
       "\(what): \(reason)"
     }

@@ -20,12 +20,7 @@ struct Classify: ParsableCommand {
   @Option(name: .long, help: ArgumentHelp("Classes to report for each image, at most all.", valueName: "K"))
   var topK = 5
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "Names of the classes: one a line, or JSON (default: the checkpoint's own; ImageNet's for 1000 classes).",
-      valueName: "FILE"))
-  var labels: PathArgument?
+  @OptionGroup var labels: LabelsOption
 
   @Option(
     name: .long, help: "Form of the results (default: by the ending of --output, .jsonl or .csv; else table)."
@@ -55,7 +50,7 @@ struct Classify: ParsableCommand {
     name: .long,
     help: ArgumentHelp(
       "Also draw the first \(ContactSheet.maxCount) images, as the network sees them, with their predictions.",
-      valueName: "FILE.png"))
+      valueName: "FILE.png"), transform: PictureArgument.init(argument:))
   var contactSheet: PictureArgument?
 
   func validate() throws {
@@ -84,7 +79,7 @@ struct Classify: ParsableCommand {
     let terminal = Terminal(quiet: options.quiet, printsResults: outputFile == nil)
     let cancellation = Signals.install()
     let model = try self.model.load(
-      labels: labels.map { .file($0.path) } ?? .checkpoint, run: options.compute, terminal: terminal)
+      labels: labels.source, run: options.compute, terminal: terminal)
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
 
     try self.model.checkOutputs([outputFile, logits?.path, contactSheet?.path], model, inputs: options.paths)

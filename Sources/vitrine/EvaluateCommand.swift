@@ -34,12 +34,7 @@ struct Evaluate: ParsableCommand {
       valueName: "FILE"))
   var classes: PathArgument?
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "Names of the model's classes: one a line, or JSON (default: the checkpoint's own; ImageNet's for 1000 classes).",
-      valueName: "FILE"))
-  var labels: PathArgument?
+  @OptionGroup var labels: LabelsOption
 
   @Option(
     name: .long,
@@ -65,7 +60,7 @@ struct Evaluate: ParsableCommand {
     let decoding = model.preprocessing.decoding
     let source = try DatasetSource(data.path, classes: classes?.path, decoding: decoding)
     let model = try self.model.load(
-      labels: labels.map { .file($0.path) } ?? .checkpoint, run: compute, terminal: terminal)
+      labels: labels.source, run: compute, terminal: terminal)
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
     try self.model.checkOutputs([report?.path, confusion?.path], model, inputs: [data])
 

@@ -29,7 +29,9 @@ struct Positions: ParsableCommand {
 
   @OptionGroup var model: WeightsOptions
 
-  @Option(name: .long, help: ArgumentHelp("The picture, a PNG file.", valueName: "P.png"))
+  @Option(
+    name: .long, help: ArgumentHelp("The picture, a PNG file.", valueName: "P.png"),
+    transform: PictureArgument.init(argument:))
   var output: PictureArgument
 
   @Option(name: .long, help: "What is drawn.")
@@ -46,8 +48,8 @@ struct Positions: ParsableCommand {
     name: .long,
     help: ArgumentHelp(
       "Also write the numbers, float32: similarities [rows, columns, rows, columns], or components [K, rows, columns].",
-      valueName: "FILE.npy"))
-  var npy: FileArgument?
+      valueName: "FILE.npy"), transform: ArrayArgument.init(argument:))
+  var npy: ArrayArgument?
 
   func run() throws {
     let terminal = Terminal(quiet: false)
@@ -154,15 +156,17 @@ struct Filters: ParsableCommand {
 
   @OptionGroup var model: WeightsOptions
 
-  @Option(name: .long, help: ArgumentHelp("The picture, a PNG file.", valueName: "F.png"))
+  @Option(
+    name: .long, help: ArgumentHelp("The picture, a PNG file.", valueName: "F.png"),
+    transform: PictureArgument.init(argument:))
   var output: PictureArgument
 
   @Option(
     name: .long,
     help: ArgumentHelp(
       "Also write the components, float32 [28, channels, height, width], each of length 1.",
-      valueName: "FILE.npy"))
-  var npy: FileArgument?
+      valueName: "FILE.npy"), transform: ArrayArgument.init(argument:))
+  var npy: ArrayArgument?
 
   private static let componentCount = 28
   /// As in the paper.

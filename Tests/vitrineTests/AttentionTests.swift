@@ -158,6 +158,31 @@ import VisionTransformer
     #expect(byIndex.output == frog.output)
   }
 
+  /// Two cranes are not one of them, and a cat is no bullfrog.
+  @Test func namesOfClasses() throws {
+    let labels = try folder.write(
+      "bullfrog, Rana catesbeiana\nCrane\ntiger cat\nmaillot\nmaillot, tank suit\ncrane\nSiamese cat, Siamese\n",
+      to: "labels.txt"
+    ).string
+    for (name, message) in [
+      (
+        "crane",
+        "class \"crane\": the model has 2 of that name: 1 (\"Crane\"), 5 (\"crane\"); give the number"
+      ),
+      ("cat", "none of that name; the nearest: \"tiger cat\", \"Siamese cat, Siamese\"\n"),
+      ("cates", "none of that name; the nearest: \"bullfrog, Rana catesbeiana\"\n"),
+      (",", "none of that name\n"),
+    ] {
+      let run = try attention([Self.photo("cat.jpg")], "--class", name, "--labels", labels)
+      #expect(run.status == 1 && run.errors.contains(message), "\(run.errors)")
+    }
+    // A whole label is that class, whatever else has it as a synonym.
+    for (name, label) in [("maillot", "maillot"), ("tank suit", "maillot, tank suit"), ("5", "crane")] {
+      let run = try attention([Self.photo("cat.jpg")], "--class", name, "--labels", labels)
+      #expect(run.status == 0 && run.output.contains("\t\(label) "), "\(run.errors)")
+    }
+  }
+
   @Test func rollouts() throws {
     func values(_ name: String, _ options: String...) throws -> [Float] {
       let run = try Command.run(
@@ -195,6 +220,41 @@ import VisionTransformer
     #expect(try picture("cat-2-rollout.png").size == Image(contentsOf: second).size)
   }
 
+  @Test func namesThatAreTooLong() throws {
+    let name = String(repeating: "a", count: 245)
+    let long = try folder.copy(Self.photos.appending("cat.jpg"), to: "photos/\(name).jpg")
+    try folder.copy(Self.photos.appending("duck.jpg"), to: "photos/duck.jpg")
+    let run = try attention([long.removingLastComponent().string], "--npy")
+    #expect(run.status == 2)
+    #expect(run.lines == ["png", "npy"].map { "\(output)/duck-rollout.\($0)" })
+    #expect(
+      run.errors.contains("\(long): its pictures cannot be written: file name too long"), "\(run.errors)")
+  }
+
+  /// The frame of a patch leaves something to be seen of it, however few pixels it has.
+  @Test(arguments: [1, 8]) func framesOfTinyPhotos(_ side: Int) throws {
+    let photo = Image(width: side, height: side, pixels: [UInt8](repeating: 60, count: 3 * side * side))
+    try folder.write([UInt8](try photo.encodedPNG()), to: "tiny.png")
+    let run = try attention([folder.path.appending("tiny.png").string], "--query", "1,1", "--layer", "0")
+    #expect(run.status == 0, "\(run.errors)")
+    let image = try picture("tiny-raw-layer0-mean-patch1,1.png")
+    #expect(image.pixels.min().map { $0 < 150 } == true)
+    let patch = 3 * ((side / 4) * side + side / 4)
+    #expect(image.pixels[patch..<patch + 3].contains { (60..<200).contains($0) }, "\(image.pixels)")
+  }
+
+  /// Sizes of which the patches leave a margin.
+  @Test(arguments: ["timm-rms-norm", "timm-dynamic", "timm-internvit"]) func margins(_ name: String) throws {
+    let model = Fixtures.models.appending(name).string
+    let page = folder.path.appending("page.html").string
+    let run = try attention([Self.photo("cat.jpg")], "--method", "attribution", "--npy", model: model)
+    #expect(run.status == 0, "\(run.errors)")
+    let (shape, values) = try array("cat-attribution.npy")
+    #expect(shape == (name == "timm-internvit" ? [74, 74] : [26, 26]) && values.contains { $0 > 0 })
+    let explorer = try Command.run("attention", [Self.photo("cat.jpg"), "--model", model, "--html", page])
+    #expect(explorer.status == 0 && !explorer.errors.contains("no attributions"), "\(explorer.errors)")
+  }
+
   @Test func inputsThatAreWrong() throws {
     let photo = Self.photo("cat.jpg")
     for (options, message) in [
@@ -203,7 +263,7 @@ import VisionTransformer
       (["--query", "0,4"], "patch 0,4: the model has rows 0 to 3 and columns 0 to 3 of patches"),
       (
         ["--class", "do"],
-        "class \"do\": the model has classes 0 to 6, and none of that name; the nearest: dog"
+        "class \"do\": the model has classes 0 to 6, and none of that name; the nearest: \"dog\""
       ),
       (["--class", "7"], "the model has classes 0 to 6"),
       (["--method", "attribution", "--precision", "int8"], "gradients need a precision of fp32 or bf16"),

@@ -72,6 +72,35 @@ import Testing
     #expect((0..<4).allSatisfy { contains(image, Theme.standard.series($0)) })
   }
 
+  @Test func `a run that is given twice is drawn once`() throws {
+    let run = try writeRun("run")
+    let once = try Command.run("plot", run, "--output", output("once.png").string)
+    let twice = try Command.run(
+      "plot", run, run + "/./metrics.jsonl", "--output", output("twice.png").string)
+    #expect(once.status == 0 && once.errors.isEmpty && twice.status == 0)
+    #expect(twice.errors.contains("is given twice; it is drawn once"), "\(twice.errors)")
+    #expect(
+      FileManager.default.contentsEqual(
+        atPath: output("once.png").string, andPath: output("twice.png").string))
+  }
+
+  @Test func `names of files tell what they are`() throws {
+    for (arguments, message) in [
+      (["plot", "run", "--output", "h.jpg"], "invalid for '--output <H.png>': the name must end in .png"),
+      (
+        ["positions", "--model", Command.tiny, "--output", "p.png", "--npy", "p.txt"],
+        "invalid for '--npy <FILE.npy>': the name must end in .npy"
+      ),
+      (["filters", "--model", Command.tiny, "--output", "p"], "the name must end in .png"),
+      (["distances", "x.jpg", "--model", Command.tiny, "--output", "d.csv"], "the name must end in .png"),
+      (["attention", "x.jpg", "--model", Command.tiny, "--html", "d.png"], "the name must end in .html"),
+      (["classify", "x.jpg", "--model", Command.tiny, "--contact-sheet", "-"], "the name must end in .png"),
+    ] {
+      let result = try Command.run(arguments[0], Array(arguments[1...]))
+      #expect(result.status == 64 && result.errors.contains(message), "\(result.errors)")
+    }
+  }
+
   @Test func `a machine without fonts draws, too`() throws {
     let run = try writeRun("run")
     try folder.write(

@@ -29,8 +29,8 @@ struct Attention: ParsableCommand {
     name: .long,
     help: ArgumentHelp(
       "Instead of pictures, write one page to explore in a browser: all layers, heads and patches of up to 100 images, rollouts and attributions.",
-      valueName: "FILE"))
-  var html: FileArgument?
+      valueName: "FILE.html"), transform: PageArgument.init(argument:))
+  var html: PageArgument?
 
   @Option(
     name: .long,
@@ -68,12 +68,7 @@ struct Attention: ParsableCommand {
     ))
   var label: String?
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "Names of the classes: one a line, or JSON (default: the checkpoint's own; ImageNet's for 1000 classes).",
-      valueName: "FILE"))
-  var labels: PathArgument?
+  @OptionGroup var labels: LabelsOption
 
   @Option(
     name: .long,
@@ -137,7 +132,7 @@ struct Attention: ParsableCommand {
     guard method == .attribution || label == nil else {
       throw ValidationError("--class needs --method attribution")
     }
-    guard method == .attribution || html != nil || labels == nil else {
+    guard method == .attribution || html != nil || labels.file == nil else {
       throw ValidationError("--labels needs --method attribution or --html: nothing else names classes")
     }
     guard method == .rollout || (fusion == .mean && discard == 0) else {
@@ -169,7 +164,7 @@ struct Attention: ParsableCommand {
     let method = chosenMethod
     // The backward pass has weights of its own.
     let model = try self.model.load(
-      labels: method == .attribution ? labels.map { .file($0.path) } ?? .checkpoint : .none,
+      labels: method == .attribution ? labels.source : .none,
       run: method == .attribution ? nil : options.compute, terminal: terminal)
     let query = self.query?.query ?? .standard(model.configuration)
     try query.check(model)
@@ -205,6 +200,7 @@ struct Attention: ParsableCommand {
         try files.write(success.value, for: item.path, method: method)
       }
     }
+    if files.hasFailed { throw ExitCode(2) }
   }
 
   /// Writes the page.
@@ -212,7 +208,7 @@ struct Attention: ParsableCommand {
     let terminal = Terminal(quiet: options.quiet, printsResults: true)
     let cancellation = Signals.install()
     let model = try self.model.load(
-      labels: labels.map { .file($0.path) } ?? .checkpoint, run: options.compute, terminal: terminal)
+      labels: labels.source, run: options.compute, terminal: terminal)
     guard !model.configuration.differentialAttention else {
       throw ModelError.notDefined(
         what: "the page", reason: "differential attention has weights below 0; use --method raw")
@@ -229,6 +225,8 @@ struct Attention: ParsableCommand {
       terminal.logger.info("the model has no classification head: the page has no classes and attributions")
     } catch ModelError.notDefined(_, let reason) {
       terminal.logger.info("the page has no attributions: \(reason)")
+    } catch {
+      terminal.logger.warning("the page has no attributions: \(error)")
     }
     let batch = BatchRun(
       model: model, options: options, decoding: decoding, terminal: terminal, cancellation: cancellation)

@@ -123,9 +123,10 @@ struct AttentionDrawing: Sendable {
     let (height, width) = (region.height / Double(model.grid.height), region.width / Double(model.grid.width))
     let frame = Rectangle(
       x: region.x + Double(column) * width, y: region.y + Double(row) * height, width: width, height: height)
-    let line = max(1, min(image.size.height, image.size.width) / 360)
-    canvas.frame(frame, .black, width: Double(3 * line))
-    canvas.frame(frame, .white, width: Double(2 * line))
+    // What is framed is to be seen, in small photos, too: three of these are at most a third of the patch.
+    let line = min(Double(max(1, min(image.size.height, image.size.width) / 360)), min(height, width) / 9)
+    canvas.frame(frame, .black, width: 3 * line)
+    canvas.frame(frame, .white, width: 2 * line)
     return try canvas.finish()
   }
 

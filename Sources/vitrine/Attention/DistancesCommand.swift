@@ -19,13 +19,16 @@ struct Distances: ParsableCommand {
   @OptionGroup var options: RunOptions
   @OptionGroup var model: ModelOptions
 
-  @Option(name: .long, help: ArgumentHelp("The picture.", valueName: "FILE.png"))
-  var output: FileArgument
+  @Option(
+    name: .long, help: ArgumentHelp("The picture.", valueName: "FILE.png"),
+    transform: PictureArgument.init(argument:))
+  var output: PictureArgument
 
   @Option(
     name: .long,
-    help: ArgumentHelp("Also write the distances, float32 [layers, heads].", valueName: "FILE.npy"))
-  var npy: FileArgument?
+    help: ArgumentHelp("Also write the distances, float32 [layers, heads].", valueName: "FILE.npy"),
+    transform: ArrayArgument.init(argument:))
+  var npy: ArrayArgument?
 
   @Option(
     name: .long,

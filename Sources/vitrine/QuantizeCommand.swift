@@ -84,12 +84,7 @@ struct Quantize: ParsableCommand {
       valueName: "FILE"))
   var classes: PathArgument?
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "Names of the model's classes for --evaluate: one a line, or JSON (default: the checkpoint's own; ImageNet's for 1000 classes).",
-      valueName: "FILE"))
-  var labels: PathArgument?
+  @OptionGroup var labels: LabelsOption
 
   @Option(name: .long, help: "How w8a8-static finds the range of a layer's input (default: mse).")
   var observer: RangeObserver?
@@ -162,7 +157,7 @@ struct Quantize: ParsableCommand {
     if let minCosine, !(minCosine > 0 && minCosine <= 1) {
       throw ValidationError("--min-cosine must be above 0, and at most 1")
     }
-    guard evaluate != nil || classes == nil && labels == nil else {
+    guard evaluate != nil || classes == nil && labels.file == nil else {
       throw ValidationError("--classes and --labels are for the images of --evaluate")
     }
     if let maxDrop {
@@ -195,7 +190,7 @@ struct Quantize: ParsableCommand {
     let checkpoint = try Checkpoint(model.path, limits: limits.limits)
     let quantizer = try Quantizer(
       checkpoint, architecture: architecture.architecture, transform: preprocessing.overrides,
-      labels: labels.map { .file($0.path) } ?? .checkpoint,
+      labels: labels.source,
       options: quantizationOptions, threads: threadCount, cancellation: cancellation)
     try checkOutputs(quantizer.model)
     for warning in quantizer.warnings { terminal.logger.warning("\(warning)") }

@@ -144,12 +144,19 @@ struct Attention: ParsableCommand {
     method ?? (style == .grid || layer != nil || head != nil ? .raw : label != nil ? .attribution : .rollout)
   }
 
+  /// As much of a class' name as the name of a file has room for.
+  private static func short(_ name: String) -> String {
+    var name = name
+    while name.utf8.count > 40 { name.removeLast() }
+    return name
+  }
+
   /// What the maps depend on beside method, layer, head and query, for the names of their files.
   private func choices(_ model: VisionTransformer) throws -> [String] {
     let name = try label.map { label in
       let index = try ClassArgument.index(label, of: model)
       let name = model.labels?[index].prefix { $0 != "," } ?? "class\(index)"
-      return String(name.prefix(40).map { $0.isLetter || $0.isNumber ? $0 : "_" })
+      return Self.short(String(name.map { $0.isLetter || $0.isNumber ? $0 : "_" }))
     }
     return [
       fusion == .mean ? nil : fusion.rawValue, discard > 0 ? "discard\(discard)" : nil, name,
@@ -200,7 +207,6 @@ struct Attention: ParsableCommand {
         try files.write(success.value, for: item.path, method: method)
       }
     }
-    if files.hasFailed { throw ExitCode(2) }
   }
 
   /// Writes the page.

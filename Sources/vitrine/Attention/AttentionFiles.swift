@@ -7,8 +7,6 @@ import SystemPackage
 final class AttentionFiles {
   private var folder: OutputFolder
   private let terminal: Terminal
-  /// Whether the pictures of an image could not be written while others could.
-  private(set) var hasFailed = false
 
   init(_ folder: OutputFolder, terminal: Terminal) {
     (self.folder, self.terminal) = (folder, terminal)
@@ -36,22 +34,8 @@ final class AttentionFiles {
     }
   }
 
-  /// An image whose files would have names that are too long is named, and left out.
   /// - Throws: `CheckpointError.unwritable` or `PipelineError`.
   func write(_ contents: Contents, for input: FilePath, method: AttentionMethod) throws {
-    do {
-      try writeAll(contents, for: input, method: method)
-    } catch CheckpointError.unwritable(_, let reason) where Self.isAboutNames(reason) {
-      terminal.logger.error("\(input): its pictures cannot be written: \(reason)")
-      hasFailed = true
-    }
-  }
-
-  private static func isAboutNames(_ reason: String) -> Bool {
-    reason == Errno.fileNameTooLong.description.lowercased()
-  }
-
-  private func writeAll(_ contents: Contents, for input: FilePath, method: AttentionMethod) throws {
     let (stem, isNumbered) = try folder.stem(for: input)
     if isNumbered {
       terminal.logger.warning(

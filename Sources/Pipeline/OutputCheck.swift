@@ -17,16 +17,17 @@ public enum OutputCheck {
   ///   - needed: files to be read.
   /// - Throws: `PipelineError.overwrites`.
   public static func check(_ outputs: [FilePath], needed: [FilePath]) throws(PipelineError) {
-    var seen = needed.compactMap { path in Identity(path).map { ($0, "an input of this run") } }
+    var seen = needed.compactMap { path in FileIdentity(path).map { ($0, "an input of this run") } }
     for output in outputs {
-      guard let identity = Identity(output) else { continue }
+      guard let identity = FileIdentity(output) else { continue }
       if let (_, what) = seen.first(where: { $0.0 == identity }) {
         throw .overwrites(path: output, what: what)
       }
       seen.append((identity, "another output of this run"))
     }
     let names = outputs.map { $0.lexicallyNormalized() }
-    for (index, name) in names.enumerated() where names[..<index].contains(name) && Identity(name) == nil {
+    for (index, name) in names.enumerated() where names[..<index].contains(name) && FileIdentity(name) == nil
+    {
       throw .overwrites(path: outputs[index], what: "another output of this run")
     }
   }
@@ -34,28 +35,12 @@ public enum OutputCheck {
   /// Checks that files can be made in a folder or, where it is not there yet, the folder itself, so that this is known before the work.
   /// - Throws: `PipelineError.write`.
   public static func checkWritable(folder: FilePath) throws(PipelineError) {
-    var place = folder.isEmpty ? "." : folder
-    while fileStatus(place) == nil, errno == ENOENT, !place.components.isEmpty {
-      place = place.removingLastComponent()
-      if place.isEmpty { place = "." }
-    }
+    let place = nearestExisting(folder)
     guard place.withPlatformString({ access($0, W_OK | X_OK) }) == 0 else {
       throw .write(path: folder, reason: systemErrorDescription())
     }
     guard fileStatus(place)?.isDirectory == true else {
       throw .write(path: folder, reason: "\(place) is no folder")
-    }
-  }
-
-  /// A regular file, whatever its name.
-  private struct Identity: Equatable {
-    let device: UInt64
-    let inode: UInt64
-
-    init?(_ path: FilePath) {
-      guard let status = fileStatus(path), status.isRegular else { return nil }
-      device = UInt64(truncatingIfNeeded: status.st_dev)
-      inode = UInt64(truncatingIfNeeded: status.st_ino)
     }
   }
 }

@@ -98,11 +98,7 @@ public struct OutputFolder {
         return FilePath(platformString: resolved)
       }
     }
-    var existing = folder.isEmpty ? "." : folder
-    while fileStatus(existing) == nil, existing.removeLastComponent() {
-      if existing.isEmpty { existing = "." }
-    }
-    guard let folder = real(existing), let root = real(root) else { return false }
+    guard let folder = real(nearestExisting(folder)), let root = real(root) else { return false }
     return folder.starts(with: root)
   }
 }

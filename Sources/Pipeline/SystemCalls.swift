@@ -19,6 +19,27 @@ package func fileStatus(_ path: FilePath) -> stat? {
   return path.withPlatformString { stat($0, &status) } == 0 ? status : nil
 }
 
+/// The path, or the nearest folder above it that is there.
+func nearestExisting(_ path: FilePath) -> FilePath {
+  var place = path.isEmpty ? "." : path
+  while fileStatus(place) == nil, errno == ENOENT, place.removeLastComponent() {
+    if place.isEmpty { place = "." }
+  }
+  return place
+}
+
+/// A regular file, whatever its name: links are seen through.
+package struct FileIdentity: Hashable {
+  private let device: UInt64
+  private let inode: UInt64
+
+  package init?(_ path: FilePath) {
+    guard let status = fileStatus(path), status.isRegular else { return nil }
+    device = UInt64(truncatingIfNeeded: status.st_dev)
+    inode = UInt64(truncatingIfNeeded: status.st_ino)
+  }
+}
+
 extension stat {
   package var isDirectory: Bool { st_mode & S_IFMT == S_IFDIR }
   package var isRegular: Bool { st_mode & S_IFMT == S_IFREG }

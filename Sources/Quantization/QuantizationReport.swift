@@ -27,7 +27,7 @@ public struct QuantizationReport: Sendable, Encodable {
     public let name: String
     /// `int8`, `int4` or `float`.
     public let type: String
-    /// Why it stays floats: `keep`, `error` or `unsupported`; nil for one that does not.
+    /// Why it stays floats: `keep` or `error`; nil for one that does not.
     public let kept: String?
     public let parameters: Int
     /// In the file.

@@ -40,15 +40,13 @@ struct Plot: ParsableCommand {
   /// The files without those that are there already, perhaps under another name: lines of a run would cover its own.
   private func distinct(_ files: [FilePath]) -> [FilePath] {
     let logger = Terminal(quiet: false).logger
-    var seen: [(device: UInt64, inode: UInt64)] = []
+    var seen: Set<FileIdentity> = []
     return files.filter { file in
-      guard let status = fileStatus(file) else { return true }
-      let identity = (UInt64(truncatingIfNeeded: status.st_dev), UInt64(truncatingIfNeeded: status.st_ino))
-      guard !seen.contains(where: { $0 == identity }) else {
+      guard let identity = FileIdentity(file) else { return true }
+      guard seen.insert(identity).inserted else {
         logger.warning("\(file) is given twice; it is drawn once")
         return false
       }
-      seen.append(identity)
       return true
     }
   }

@@ -1,3 +1,4 @@
+import Synchronization
 import SystemPackage
 
 #if canImport(Glibc)
@@ -22,6 +23,8 @@ package final class AtomicFile {
   private let temporary: FilePath
   private let isNameless: Bool
   private var descriptor: CInt
+  /// How many files this process has begun: no two of them have the same temporary name.
+  private static let begun = Atomic<Int>(0)
   /// Bytes written so far.
   package private(set) var count = 0
 
@@ -39,7 +42,8 @@ package final class AtomicFile {
       // Not the whole name, which may be as long as names can be.
       let name = String(decoding: (end.lastComponent?.string ?? "file").utf8.prefix(100), as: UTF8.self)
       let folder = end.removingLastComponent()
-      temporary = folder.appending(".\(name).\(getpid()).partial")
+      temporary = folder.appending(
+        ".\(name).\(getpid())-\(Self.begun.add(1, ordering: .relaxed).newValue).partial")
       let nameless = Self.openNameless(in: folder.isEmpty ? "." : folder)
       isNameless = nameless != nil
       descriptor =

@@ -159,7 +159,10 @@ struct JSONReader {
   }
 
   /// A string of at most `limit` bytes in the file.
-  mutating func string(limit: Int = .max) throws(CheckpointError) -> String {
+  /// - Parameter kind: which limit that is, for the message.
+  mutating func string(
+    limit: Int = .max, _ kind: FileLimits.Limit = .textBytes
+  ) throws(CheckpointError) -> String {
     guard begins(with: "\"") else { throw unexpected("string") }
     position += 1
     let start = position
@@ -172,7 +175,7 @@ struct JSONReader {
       }
       position += 1
       guard position - start <= limit else {
-        throw failure("a string of more than \(limit) bytes\(FileLimits.Limit.textBytes.remedy)")
+        throw failure("a string of more than \(limit) bytes\(kind.remedy)")
       }
     }
     guard position < bytes.count else {

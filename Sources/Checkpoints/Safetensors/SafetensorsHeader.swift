@@ -58,7 +58,7 @@ struct SafetensorsHeader {
     var metadata: [String: String] = [:]
     var size = 0
     try reader.object(nameLimit: nameLimit(limits)) { reader, key throws(CheckpointError) in
-      let text = try reader.string()
+      let text = try reader.string(limit: limit, .headerBytes)
       // A short entry takes more memory than its text.
       size += key.utf8.count + text.utf8.count + 64
       guard size <= limit else {

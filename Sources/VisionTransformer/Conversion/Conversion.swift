@@ -131,9 +131,7 @@ public struct Conversion {
     let differences = try check(staging)
     for (name, bytes) in try extras(weightBytes) {
       extraNames.append(name)
-      let file = try AtomicFile(staging.appending(name))
-      try file.write(bytes)
-      try file.commit()
+      try AtomicFile.write(bytes, to: staging.appending(name))
     }
     // The weights last: a folder with weights is a whole model.
     let names = extraNames + Self.fileNames

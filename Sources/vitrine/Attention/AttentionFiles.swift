@@ -47,9 +47,7 @@ final class AttentionFiles {
     }
     for picture in contents.pictures {
       let path = stem.withEnding("-\(picture.suffix).png")
-      let file = try AtomicFile(path)
-      try file.write(picture.png)
-      try file.commit()
+      try AtomicFile.write(picture.png, to: path)
       try StandardStreams.print("\(path.string.visible)\(said ?? "")")
     }
     if let array = contents.array {

@@ -37,6 +37,7 @@ import Training
     (#"{"epoch": 3}"#, "epoch"),
     (#"{"optimizer": {"momentum": 0.5}}"#, "optimizer.momentum"),
     (#"{"optimizer": {"kind": "sgd", "beta1": 0.5}}"#, "optimizer.beta1"),
+    (#"{"optimizer": {"kind": "muon"}, "freeze": "backbone"}"#, "optimizer.kind"),
     (#"{"schedule": {"decay_factor": 0.5}}"#, "schedule.decay_factor"),
     (#"{"schedule": {"kind": "constant", "final_rate": 0.5}}"#, "schedule.final_rate"),
     (#"{"schedule": {"warm_up_start": 0.5}}"#, "schedule.warm_up_start"),

@@ -40,11 +40,17 @@ import VisionTransformer
     let sgdLinear = settings {
       ($0.kind, $0.nesterov, $0.layerDecay, $1.kind, $1.finalRate) = (.sgd, true, 0.9, .linear, 0.001)
     }
+    let muonCosine = settings {
+      ($0.kind, $0.nesterov, $0.layerDecay, $0.clipNorm, $1.kind) = (.muon, true, 0.75, 1, .cosine)
+    }
+    let muonConstant = settings { ($0.kind, $0.averageDecay, $1.kind) = (.muon, 0.9, .constant) }
     return [
       Case(name: "adamw-cosine", settings: adamCosine.0, schedule: adamCosine.1),
       Case(name: "adamw-constant", settings: adamConstant.0, schedule: adamConstant.1),
       Case(name: "sgd-step", settings: sgdStep.0, schedule: sgdStep.1),
       Case(name: "sgd-linear", settings: sgdLinear.0, schedule: sgdLinear.1),
+      Case(name: "muon-cosine", settings: muonCosine.0, schedule: muonCosine.1),
+      Case(name: "muon-constant", settings: muonConstant.0, schedule: muonConstant.1),
     ]
   }()
 

@@ -7,6 +7,8 @@ models; and 50 steps of torch's optimisers and timm's schedules, layer-wise deca
 Pinned versions: scripts/reference/requirements.txt.
 """
 
+import importlib
+import inspect
 import json
 import math
 import pathlib
@@ -122,8 +124,15 @@ def schedule(kind: str, optimiser: torch.optim.Optimizer) -> torch.optim.lr_sche
     return schedulers.SequentialLR(optimiser, [warm_up, after], milestones=[WARM_UP])
 
 
-def optimisers() -> None:
-    """50 steps of each optimiser with gradients that two tensors and the step make."""
+def optimizers() -> None:
+    """50 steps of each optimiser with gradients that two tensors and the step make.
+
+    torch's Muon orthogonalises in bfloat16, whose rounding would hide what is compared: here it keeps float32.
+    """
+    muon = importlib.import_module("torch.optim._muon")
+    source = inspect.getsource(muon._zeropower_via_newtonschulz)
+    assert source.count("dtype=torch.bfloat16") == 1
+    exec(source.replace("dtype=torch.bfloat16", "dtype=torch.float32"), vars(muon))
     tensors = {}
     generator = torch.Generator().manual_seed(77)
     start = constructor(BASE, TINY)
@@ -139,6 +148,8 @@ def optimisers() -> None:
         "adamw-constant": {"layer_decay": None, "clip": None, "ema": 0.99},
         "sgd-step": {"layer_decay": None, "clip": 5.0, "ema": None, "nesterov": False},
         "sgd-linear": {"layer_decay": 0.9, "clip": None, "ema": None, "nesterov": True},
+        "muon-cosine": {"layer_decay": 0.75, "clip": 1.0, "ema": None, "nesterov": True},
+        "muon-constant": {"layer_decay": None, "clip": None, "ema": 0.9, "nesterov": False},
     }
     for case, options in cases.items():
         model = constructor(BASE, TINY)
@@ -152,11 +163,22 @@ def optimisers() -> None:
         else:
             groups = param_groups_weight_decay(model, weight_decay=0.05, no_weight_decay_list=model.no_weight_decay())
         kind, course = case.split("-")
-        if kind == "adamw":
-            optimiser = torch.optim.AdamW(groups, lr=PEAK, betas=(0.9, 0.999), eps=1e-8, foreach=False)
-        else:
+        matrices = []
+        if kind == "muon":
+            hidden = {id(p) for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2}
+            matrices = [group | {"params": [p for p in group["params"] if id(p) in hidden]} for group in groups]
+            matrices = [group for group in matrices if group["params"]]
+            groups = [group | {"params": [p for p in group["params"] if id(p) not in hidden]} for group in groups]
+            groups = [group for group in groups if group["params"]]
+        if kind == "sgd":
             optimiser = torch.optim.SGD(groups, lr=PEAK, momentum=0.9, nesterov=options["nesterov"], foreach=False)
-        scheduler = schedule(course, optimiser)
+        else:
+            optimiser = torch.optim.AdamW(groups, lr=PEAK, betas=(0.9, 0.999), eps=1e-8, foreach=False)
+        optimisers = [optimiser]
+        if matrices:
+            optimisers.append(torch.optim.Muon(
+                matrices, lr=PEAK, momentum=0.9, nesterov=options["nesterov"], adjust_lr_fn="match_rms_adamw"))
+        schedulers = [schedule(course, each) for each in optimisers]
         ema = ModelEmaV3(model, decay=options["ema"]) if options["ema"] else None
         rates, norms = [], []
         top = max(range(len(optimiser.param_groups)), key=lambda i: optimiser.param_groups[i]["lr"])
@@ -166,8 +188,10 @@ def optimisers() -> None:
             rates.append(optimiser.param_groups[top]["lr"])
             limit = options["clip"] or 1e9
             norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), limit).item())
-            optimiser.step()
-            scheduler.step()
+            for each in optimisers:
+                each.step()
+            for scheduler in schedulers:
+                scheduler.step()
             if ema:
                 ema.update(model)
         for name, parameter in model.named_parameters():
@@ -186,7 +210,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, (architecture, changes) in VARIANTS.items():
         gradients(name, architecture, changes)
-    optimisers()
+    optimizers()
 
 
 if __name__ == "__main__":

@@ -83,13 +83,13 @@ extension TrainingConfiguration {
       let given = value(key, of: given)
       return given != nil && given != value(key, of: defaults)
     }
-    let isAdamW = optimizer.kind == .adamW
+    let kind = optimizer.kind
     let rules: [(key: String, isUseless: Bool, reason: String)] =
       ["optimizer.beta1", "optimizer.beta2", "optimizer.epsilon"].map {
-        ($0, !isAdamW, "it is AdamW's, but \"optimizer.kind\" is \"sgd\"")
+        ($0, kind == .sgd, "it is AdamW's, but \"optimizer.kind\" is \"sgd\"")
       }
       + ["optimizer.momentum", "optimizer.nesterov"].map {
-        ($0, isAdamW, "it is SGD's, but \"optimizer.kind\" is \"adamw\"")
+        ($0, kind == .adamW, "it is SGD's and Muon's, but \"optimizer.kind\" is \"adamw\"")
       }
       + ["schedule.decay_epochs", "schedule.decay_factor"].map {
         ($0, schedule.kind != .step, "it is for the schedule \"step\", not \"\(schedule.kind.rawValue)\"")
@@ -105,6 +105,10 @@ extension TrainingConfiguration {
         (
           "recompute", recompute && freeze == .backbone,
           "a frozen backbone keeps no activations that could be computed again"
+        ),
+        (
+          "optimizer.kind", kind == .muon && freeze == .backbone,
+          "Muon moves the matrices of the blocks, which are frozen; \"adamw\" and \"sgd\" train a head"
         ),
         (
           "optimizer.layer_decay", optimizer.layerDecay != 1 && freeze == .backbone,

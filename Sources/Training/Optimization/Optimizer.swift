@@ -7,6 +7,8 @@ public struct OptimizerSettings: Codable, Sendable, Equatable {
     case adamW = "adamw"
     /// Stochastic gradient descent with momentum.
     case sgd
+    /// Muon for the matrices of the blocks, AdamW for all else.
+    case muon
   }
 
   public var kind = Kind.adamW
@@ -14,11 +16,11 @@ public struct OptimizerSettings: Codable, Sendable, Equatable {
   public var learningRate = 1e-3
   /// Of weights alone: biases, norms, scales, positions and tokens do not decay.
   public var weightDecay = 0.05
-  /// AdamW's.
+  /// AdamW's, and of what Muon leaves to it.
   public var beta1 = 0.9
   public var beta2 = 0.999
   public var epsilon = 1e-8
-  /// SGD's.
+  /// SGD's and Muon's.
   public var momentum = 0.9
   public var nesterov = false
   /// The largest norm of all gradients together; nil for no clipping.
@@ -31,19 +33,22 @@ public struct OptimizerSettings: Codable, Sendable, Equatable {
   public init() {}
 
   /// The optimiser's state for each value.
-  public var moments: ParameterStore.Moments { kind == .adamW ? .two : .one }
+  public var moments: ParameterStore.Moments { kind == .sgd ? .one : .two }
 }
 
 /// One step of an optimiser over a store's parameters.
 public struct Optimizer: Sendable {
   public let settings: OptimizerSettings
   private let pool: ThreadPool
+  /// Muon's scratch memory.
+  private let arenas: Arenas
   /// Whether the heads alone are trained.
   private let headOnly: Bool
 
   public init(_ settings: OptimizerSettings, threads: Int, headOnly: Bool = false) {
     self.settings = settings
     pool = ThreadPool(threadCount: threads)
+    arenas = Arenas(threads: threads)
     self.headOnly = headOnly
   }
 
@@ -55,8 +60,17 @@ public struct Optimizer: Sendable {
     let elements: Range<Int>
   }
 
+  /// Whether Muon moves it: the matrices of the blocks.
+  private func isMuons(_ parameter: Parameter) -> Bool {
+    settings.kind == .muon && parameter.role == .weight && !parameter.isHead
+  }
+
+  private func trained(_ store: ParameterStore) -> [Parameter] {
+    store.layout.parameters.filter { !headOnly || $0.isHead }
+  }
+
   private func pieces(_ store: ParameterStore) -> [Piece] {
-    store.layout.parameters.filter { !headOnly || $0.isHead }.flatMap { parameter in
+    trained(store).flatMap { parameter in
       stride(from: 0, to: parameter.count, by: Self.piece).map {
         Piece(parameter: parameter, elements: $0..<min(parameter.count, $0 + Self.piece))
       }
@@ -78,10 +92,24 @@ public struct Optimizer: Sendable {
       values: store.values(.values), gradients: store.values(.gradients), first: store.values(.firstMoments),
       second: store.moments == .two ? store.values(.secondMoments) : nil)
     let layers = store.layout.lastLayer
-    pool.forEach(pieces.count) { index in
-      let (parameter, elements) = (pieces[index].parameter, pieces[index].elements)
+    @Sendable func layerRate(_ parameter: Parameter) -> Double {
+      rate * power(settings.layerDecay, layers - parameter.layer)
+    }
+    let matrices = trained(store).filter(isMuons)
+    pool.forEachLane(matrices.count) { index, lane in
+      let slot = matrices[index].slot
+      Muon(
+        learningRate: layerRate(matrices[index]), weightDecay: settings.weightDecay,
+        momentum: settings.momentum, nesterov: settings.nesterov, gradientScale: scale
+      ).step(
+        access.values.mutable(slot), gradient: access.gradients[slot], mean: access.first.mutable(slot),
+        arena: arenas[lane])
+    }
+    let others = pieces.filter { !isMuons($0.parameter) }
+    pool.forEach(others.count) { index in
+      let (parameter, elements) = (others[index].parameter, others[index].elements)
       let decay = parameter.decays ? settings.weightDecay : 0
-      let layerRate = rate * power(settings.layerDecay, layers - parameter.layer)
+      let layerRate = layerRate(parameter)
       let place = parameter.slot.offset + elements.lowerBound
       if let second = access.second {
         ParameterBuffers.AdamW(

@@ -64,13 +64,13 @@ package struct LayerQuantizer {
     for candidate in [nil] + (options.smooths && options.scheme.computesIntegers ? Self.exponents : []) {
       var (rounded, smoothing) = (result, nil as [Float]?)
       if let candidate {
-        smoothing = Self.smoothing(samples.magnitudes, weight.view, exponent: candidate)
+        smoothing = Self.smoothing(samples.range.magnitudes, weight.view, exponent: candidate)
         if smoothing == nil { continue }
         rounded = self.rounded(weight, layer, smoothing: smoothing, importance: importance)
       }
-      for input in levels(samples, inputs, smoothing: smoothing) {
-        rounded.input = input
-        let noise = try trial.noise(of: rounded)
+      for choice in levels(samples, inputs, smoothing: smoothing) {
+        let noise = try choice.noise(of: rounded, in: trial, split: samples.count(ofHalf: 0))
+        rounded.input = choice.whole
         if noise < least { (result, exponent, least) = (rounded, candidate, noise) }
       }
     }
@@ -78,7 +78,7 @@ package struct LayerQuantizer {
       var candidate = compensated(weight, layer, trial: trial, smoothing: result.smoothing)
     {
       candidate.input = result.input
-      if try trial.noise(of: candidate) < least { result = candidate }
+      if try trial.noise(of: candidate) < trial.noise(of: result) { result = candidate }
     }
     let (noise, bias) = try trial.correct(result, bias: options.correctsBiases ? layer.bias : nil)
     return QuantizedLayer(
@@ -210,20 +210,45 @@ package struct LayerQuantizer {
     }
   }
 
-  /// What is tried as levels of an input that is divided by the smoothing; nil stands for levels that are found for each row.
+  /// Levels of an input that are tried.
+  private struct LevelChoice {
+    /// By the range of all images; nil for levels that are found for each row.
+    var whole: QuantizedWeight.Input?
+    /// By the ranges of the halves, where these are tried crosswise.
+    var ofHalves: [QuantizedWeight.Input] = []
+
+    /// The squared error that they leave: each half of the images with the levels of the other, so that a range counts by what it is
+    /// worth to images that it was not taken from.
+    func noise(
+      of weight: QuantizedWeight, in trial: LayerTrial, split: Int
+    ) throws(PackingError) -> Double {
+      var weight = weight
+      guard ofHalves.count == 2 else {
+        weight.input = whole
+        return try trial.noise(of: weight)
+      }
+      weight.input = ofHalves[1]
+      let first = try trial.noise(of: weight, rows: 0..<split)
+      weight.input = ofHalves[0]
+      return try first + trial.noise(of: weight, rows: split..<trial.inputs.rows)
+    }
+  }
+
   private func levels(
     _ samples: LayerSamples, _ inputs: FloatMatrix, smoothing: [Float]?
-  ) -> [QuantizedWeight.Input?] {
-    guard options.scheme == .w8a8Static else { return [nil] }
-    var (least, largest) = (Float(0), Float(0))
-    for k in 0..<samples.inner {
-      let smoothing = smoothing?[k] ?? 1
-      least = min(least, samples.least[k] / smoothing)
-      largest = max(largest, samples.largest[k] / smoothing)
-    }
+  ) -> [LevelChoice] {
+    guard options.scheme == .w8a8Static else { return [LevelChoice()] }
+    let (least, largest) = samples.range.whole(dividedBy: smoothing)
     switch options.observer {
-    case .minMax: return [Self.levels(least, largest)]
-    case .mse: return Self.shares.map { Self.levels($0 * least, $0 * largest) }
+    case .minMax: return [LevelChoice(whole: Self.levels(least, largest))]
+    case .mse:
+      let halves = samples.halves.map { $0.range.whole(dividedBy: smoothing) }
+      let areHalves = samples.count(ofHalf: 1) > 0
+      return Self.shares.map { share in
+        LevelChoice(
+          whole: Self.levels(share * least, share * largest),
+          ofHalves: areHalves ? halves.map { Self.levels(share * $0.least, share * $0.largest) } : [])
+      }
     case .percentile:
       var values: [Float] = []
       values.reserveCapacity(inputs.rows * inputs.columns)
@@ -232,7 +257,7 @@ package struct LayerQuantizer {
       }
       values.sort()
       let tail = values.count / 20_000
-      return [Self.levels(min(0, values[tail]), max(0, values[values.count - 1 - tail]))]
+      return [LevelChoice(whole: Self.levels(min(0, values[tail]), max(0, values[values.count - 1 - tail])))]
     }
   }
 

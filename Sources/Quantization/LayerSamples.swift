@@ -2,64 +2,110 @@ import Checkpoints
 import Kernels
 import Synchronization
 
-/// Some of the rows that went into a layer, and the range of all.
+/// Some of the rows that went into a layer, and the range of all; images take turns between two halves, so that what is found on one
+/// can be tried on the other.
 package struct LayerSamples: Sendable {
+  /// Of every other image.
+  struct Half: Sendable {
+    /// bfloat16, [R, K].
+    var rows: [UInt16] = []
+    var range: ColumnRanges
+  }
+
   /// K
   let inner: Int
-  /// bfloat16, [R, K].
-  private(set) var rows: [UInt16] = []
-  /// Of each column; 0 is always within.
-  private(set) var least: [Float]
-  private(set) var largest: [Float]
+  private(set) var halves: [Half]
 
   /// - Parameter capacity: rows that will be kept, so that memory is taken once.
   package init(inner: Int, capacity: Int = 0) {
     self.inner = inner
-    least = [Float](repeating: 0, count: inner)
-    largest = least
-    rows.reserveCapacity(capacity * inner)
+    halves = [Half](repeating: Half(range: ColumnRanges(inner)), count: 2)
+    for index in halves.indices { halves[index].rows.reserveCapacity((capacity + 1) / 2 * inner) }
   }
 
   /// R
-  var count: Int { rows.count / max(1, inner) }
+  var count: Int { (0..<2).reduce(0) { $0 + count(ofHalf: $1) } }
 
-  /// Notes the range of a row.
-  package mutating func see(_ row: UnsafeBufferPointer<Float>) {
-    for k in 0..<inner {
-      least[k] = Swift.min(least[k], row[k])
-      largest[k] = Swift.max(largest[k], row[k])
-    }
+  func count(ofHalf half: Int) -> Int { halves[half].rows.count / max(1, inner) }
+
+  /// Of all images.
+  var range: ColumnRanges { halves[0].range.union(halves[1].range) }
+
+  /// Notes the range of a row of an image.
+  package mutating func see(_ row: UnsafeBufferPointer<Float>, ofImage image: Int) {
+    halves[image & 1].range.extend(row)
   }
 
-  /// Keeps a row.
-  package mutating func keep(_ row: UnsafeBufferPointer<Float>) {
-    rows += [UInt16](unsafeUninitializedCapacity: inner) { halves, count in
+  /// Keeps a row of an image.
+  package mutating func keep(_ row: UnsafeBufferPointer<Float>, ofImage image: Int) {
+    halves[image & 1].rows += [UInt16](unsafeUninitializedCapacity: inner) { halves, count in
       _ = Elements.convertFloat32ToBFloat16(row, into: UnsafeMutableRawBufferPointer(halves))
       count = inner
     }
   }
 
-  /// Adds those of a later image.
+  /// Adds those of later images.
   mutating func append(_ other: LayerSamples) {
-    rows += other.rows
-    for k in 0..<inner {
-      least[k] = Swift.min(least[k], other.least[k])
-      largest[k] = Swift.max(largest[k], other.largest[k])
+    for half in halves.indices {
+      halves[half].rows += other.halves[half].rows
+      halves[half].range = halves[half].range.union(other.halves[half].range)
     }
   }
 
-  /// Writes the rows as floats.
+  /// Writes the rows as floats, the first half's before the second's.
   func copy(into matrix: MutableMatrixView) {
-    rows.withUnsafeBytes { bytes in
-      for row in 0..<count {
-        let source = UnsafeRawBufferPointer(rebasing: bytes[2 * row * inner..<2 * (row + 1) * inner])
-        Elements.convertBFloat16(source, into: matrix.row(row))
+    var next = 0
+    for half in halves.indices {
+      halves[half].rows.withUnsafeBytes { bytes in
+        for row in 0..<count(ofHalf: half) {
+          let source = UnsafeRawBufferPointer(rebasing: bytes[2 * row * inner..<2 * (row + 1) * inner])
+          Elements.convertBFloat16(source, into: matrix.row(next))
+          next += 1
+        }
       }
     }
   }
+}
+
+/// The least and the largest value of each column; 0 is always between them.
+struct ColumnRanges: Sendable {
+  private(set) var least: [Float]
+  private(set) var largest: [Float]
+
+  init(_ columns: Int) {
+    least = [Float](repeating: 0, count: columns)
+    largest = least
+  }
+
+  mutating func extend(_ row: UnsafeBufferPointer<Float>) {
+    for k in least.indices {
+      least[k] = min(least[k], row[k])
+      largest[k] = max(largest[k], row[k])
+    }
+  }
+
+  func union(_ other: ColumnRanges) -> ColumnRanges {
+    var result = self
+    for k in least.indices {
+      result.least[k] = min(least[k], other.least[k])
+      result.largest[k] = max(largest[k], other.largest[k])
+    }
+    return result
+  }
 
   /// The largest magnitude of each column.
-  var magnitudes: [Float] { zip(least, largest).map { Swift.max(-$0, $1) } }
+  var magnitudes: [Float] { zip(least, largest).map { max(-$0, $1) } }
+
+  /// The least and the largest of all columns, each divided by its own of `divisors` before.
+  func whole(dividedBy divisors: [Float]?) -> (least: Float, largest: Float) {
+    var (low, high) = (Float(0), Float(0))
+    for k in least.indices {
+      let divisor = divisors?[k] ?? 1
+      low = min(low, least[k] / divisor)
+      high = max(high, largest[k] / divisor)
+    }
+    return (low, high)
+  }
 }
 
 /// Collects what goes into the layers while one image runs through the network on one thread.
@@ -68,17 +114,19 @@ final class ImageRecorder: @unchecked Sendable {
   private var seen: [String: Int] = [:]
   /// Rows of the image that are kept, in ascending order.
   private let kept: [Int]
+  private let image: Int
 
   /// - Parameters:
+  ///   - image: its number.
   ///   - tokens: rows that each layer will see.
   ///   - count: rows to keep: the first, the class token of most models, and others spread over the rest.
-  ///   - seed: of the image.
-  init(tokens: Int, keeping count: Int, seed: UInt64) {
+  init(image: Int, tokens: Int, keeping count: Int) {
+    self.image = image
     var kept: Set<Int> = [0]
     let others = min(count, tokens) - 1
     for index in 0..<Swift.max(0, others) {
       let span = (tokens - 1) / others
-      let random = Int(truncatingIfNeeded: CounterHash.value(at: UInt64(index), of: seed) >> 1)
+      let random = Int(truncatingIfNeeded: CounterHash.value(at: UInt64(index), of: UInt64(image)) >> 1)
       kept.insert(1 + index * (tokens - 1) / others + (span > 0 ? random % span : 0))
     }
     self.kept = kept.sorted()
@@ -88,8 +136,10 @@ final class ImageRecorder: @unchecked Sendable {
     var samples = self.samples.removeValue(forKey: layer) ?? LayerSamples(inner: input.columns)
     let first = seen[layer, default: 0]
     seen[layer] = first + input.rows
-    for row in 0..<input.rows { samples.see(input.row(row)) }
-    for row in kept where (first..<first + input.rows).contains(row) { samples.keep(input.row(row - first)) }
+    for row in 0..<input.rows { samples.see(input.row(row), ofImage: image) }
+    for row in kept where (first..<first + input.rows).contains(row) {
+      samples.keep(input.row(row - first), ofImage: image)
+    }
     self.samples[layer] = samples
   }
 }

@@ -21,12 +21,10 @@ struct LayerTrial {
   }
 
   /// The sum of squares of the outputs.
-  var signal: Double { squares(outputs.view) }
+  var signal: Double { squares(outputs.view, weights: weights[...]) }
 
-  private func squares(_ matrix: MatrixView) -> Double {
-    (0..<matrix.rows).reduce(0) { sum, row in
-      sum + Double(weights[row]) * Self.squares(matrix.row(row))
-    }
+  private func squares(_ matrix: MatrixView, weights: ArraySlice<Float>) -> Double {
+    zip(weights, 0..<matrix.rows).reduce(0) { $0 + Double($1.0) * Self.squares(matrix.row($1.1)) }
   }
 
   /// In double precision, so that what float32 holds does not overflow.
@@ -34,8 +32,9 @@ struct LayerTrial {
     row.reduce(0) { $0 + Double($1) * Double($1) }
   }
 
-  /// The outputs with a quantised weight, less what they should be: [R, O].
-  private func errors(_ weight: QuantizedWeight) throws(PackingError) -> FloatMatrix {
+  /// The outputs of some rows with a quantised weight, less what they should be: [R, O].
+  private func errors(_ weight: QuantizedWeight, _ rows: Range<Int>) throws(PackingError) -> FloatMatrix {
+    let (inputs, outputs) = (inputs.view[rows, 0..<inputs.columns], outputs.view[rows, 0..<outputs.columns])
     let errors = FloatMatrix(rows: outputs.rows, columns: outputs.columns)
     defer { withExtendedLifetime(errors) {} }
     let arena = Arena()
@@ -57,27 +56,31 @@ struct LayerTrial {
         }
       }
       if let packed {
-        Compute().linear(inputs.view, weight: packed, into: .store(errors.mutable), arena: arena)
+        Compute().linear(inputs, weight: packed, into: .store(errors.mutable), arena: arena)
       }
     } else {
       let floats = FloatMatrix(rows: weight.outputs, columns: weight.inner)
       defer { withExtendedLifetime(floats) {} }
       weight.dequantize(
         into: UnsafeMutableBufferPointer(start: floats.mutable.base, count: floats.rows * floats.columns))
-      Compute.multiply(.asIs(inputs.view), .transposed(floats.view), into: errors.mutable, arena: arena)
+      Compute.multiply(.asIs(inputs), .transposed(floats.view), into: errors.mutable, arena: arena)
     }
     for row in 0..<errors.rows {
-      let (found, wanted) = (errors.mutable.row(row), outputs.view.row(row))
+      let (found, wanted) = (errors.mutable.row(row), outputs.row(row))
       for column in 0..<errors.columns { found[column] -= wanted[column] }
     }
     return errors
   }
 
+  private var allRows: Range<Int> { 0..<outputs.rows }
+
   /// The squared error of the outputs.
-  func noise(of weight: QuantizedWeight) throws(PackingError) -> Double {
-    let errors = try errors(weight)
+  /// - Parameter rows: those that count; nil for all.
+  func noise(of weight: QuantizedWeight, rows: Range<Int>? = nil) throws(PackingError) -> Double {
+    let rows = rows ?? allRows
+    let errors = try errors(weight, rows)
     defer { withExtendedLifetime(errors) {} }
-    return squares(errors.view)
+    return squares(errors.view, weights: weights[rows])
   }
 
   /// Takes the mean error out through the bias, where that holds for inputs that it was not computed from.
@@ -86,9 +89,9 @@ struct LayerTrial {
   func correct(
     _ weight: QuantizedWeight, bias: [Float]?
   ) throws(PackingError) -> (noise: Double, bias: [Float]?) {
-    let errors = try errors(weight)
+    let errors = try errors(weight, allRows)
     defer { withExtendedLifetime(errors) {} }
-    let noise = squares(errors.view)
+    let noise = squares(errors.view, weights: weights[...])
     guard let bias, errors.rows >= 16 else { return (noise, nil) }
     let even = means(errors, of: stride(from: 0, to: errors.rows, by: 2))
     let odd = stride(from: 1, to: errors.rows, by: 2)

@@ -171,7 +171,7 @@ public struct Quantizer {
       Array(images.enumerated()), sessions: { InferenceSession(model) },
       progress: { progress(.observing, $0) },
       body: { session, image in
-        let recorder = ImageRecorder(tokens: tokens, keeping: each, seed: UInt64(image.offset))
+        let recorder = ImageRecorder(image: image.offset, tokens: tokens, keeping: each)
         session.run(
           .images([image.element]), layerInputs: { recorder.observe($0, $1) }, body: { _ in })
         collection.add(recorder.samples, ofImage: image.offset)

@@ -116,6 +116,15 @@ extension FileFaultTests {
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path.string).count == 1)
   }
 
+  /// A file that is replaced may be read and written by whom it could be before.
+  @Test(arguments: [0o600, 0o664, 0o640]) func permissions(_ mode: Int) throws {
+    let path = try folder.write("old", to: "file")
+    try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path.string)
+    try AtomicFile.write([1, 2, 3], to: path)
+    let attributes = try FileManager.default.attributesOfItem(atPath: path.string)
+    #expect(attributes[.posixPermissions] as? Int == mode && attributes[.size] as? Int == 3)
+  }
+
   /// What is not committed leaves nothing behind.
   @Test func notCommitted() throws {
     let path = try folder.write("old", to: "file")

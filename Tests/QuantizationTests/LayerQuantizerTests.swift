@@ -21,12 +21,13 @@ import Testing
     }
   }
 
-  private static func samples(_ inputs: [[Float]]) -> LayerSamples {
+  /// - Parameter images: from which the rows are, in turns.
+  private static func samples(_ inputs: [[Float]], images: Int = 10) -> LayerSamples {
     var samples = LayerSamples(inner: inner)
-    for row in inputs {
+    for (index, row) in inputs.enumerated() {
       row.withUnsafeBufferPointer {
-        samples.see($0)
-        samples.keep($0)
+        samples.see($0, ofImage: index % images)
+        samples.keep($0, ofImage: index % images)
       }
     }
     return samples
@@ -102,6 +103,22 @@ import Testing
     #expect(layer.weight.input != nil)
     let ratio = try #require(layer.signalToNoise)
     #expect(ratio > 30)
+  }
+
+  /// A range counts by what it is worth to images that it was not taken from: where some have rows far beyond those of the others, more of
+  /// the range is kept than the error on the very same images would have it.
+  @Test func rangesHoldForOtherImages() throws {
+    var inputs = Self.inputs(seed: 10)
+    for index in stride(from: 1, to: 40, by: 20) { inputs[index] = inputs[index].map { 30 * $0 } }
+    func scale(images: Int) throws -> Float {
+      let layer = try quantized(Self.weight(seed: 11), Self.samples(inputs, images: images)) {
+        ($0.scheme, $0.observer, $0.smooths) = (.w8a8Static, .mse, false)
+      }
+      return try #require(layer.weight.input).scale
+    }
+    // With one image there is nothing to try a range on but itself.
+    let (crosswise, alone) = (try scale(images: 10), try scale(images: 1))
+    #expect(crosswise > alone, "\(crosswise), \(alone)")
   }
 
   @Test(arguments: QuantizationGroups.sizes) func fourBits(_ groupSize: Int) throws {

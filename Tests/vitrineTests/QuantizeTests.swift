@@ -44,6 +44,64 @@ import Testing
     #expect(again.status == 1 && again.errors.contains("integers already (w8a8)"))
   }
 
+  private struct Report: Decodable {
+    struct Layer: Decodable {
+      let name: String
+      let type: String
+      let kept: String?
+    }
+    struct Change: Decodable {
+      struct Accuracy: Decodable { let top1: Double }
+      let before: Accuracy
+      let after: Accuracy
+    }
+    struct Comparison: Decodable { let featureCosine: Double }
+    let layers: [Layer]
+    let comparison: Comparison
+    let accuracy: Change?
+
+    init(in folder: String) throws {
+      let decoder = JSONDecoder()
+      decoder.keyDecodingStrategy = .convertFromSnakeCase
+      self = try decoder.decode(
+        Report.self, from: Data(contentsOf: URL(fileURLWithPath: folder + "/quantization.json")))
+    }
+
+    /// Layers that stay floats for the sake of a bound.
+    var kept: [String] { layers.filter { $0.kept == "error" && $0.type == "float" }.map(\.name) }
+  }
+
+  /// Bounds keep the worst layers as floats, as few of them as will do, and hold in what is written.
+  @Test func boundsHold() throws {
+    let folder = try TemporaryFolder()
+    func report(_ name: String, _ arguments: String...) throws -> Report {
+      let target = folder.path.appending(name).string
+      let run = try Command.run(
+        "quantize",
+        [Self.sample, "--calibration", Command.photos, "--scheme", "w4", "--output", target, "--quiet"]
+          + arguments)
+      try #require(run.status == 0, "\(run.errors)")
+      return try Report(in: target)
+    }
+    let free = try report("free")
+    #expect(free.kept.isEmpty && free.accuracy == nil)
+    let bound = 1 - (1 - free.comparison.featureCosine) / 3
+    let near = try report("near", "--min-cosine", "\(bound)")
+    #expect(near.comparison.featureCosine >= bound && !near.kept.isEmpty)
+    #expect(near.kept.count < near.layers.count / 2, "\(near.kept)")
+    let written = try Command.run("inspect", folder.path.appending("near").string)
+    #expect(written.status == 0)
+    let exact = try report("exact", "--max-drop", "0", "--evaluate", Command.photos)
+    let accuracy = try #require(exact.accuracy)
+    #expect(accuracy.after.top1 >= accuracy.before.top1)
+
+    let target = folder.path.appending("never").string
+    let never = try Command.run(
+      "quantize", Self.sample, "--calibration", Command.photos, "--scheme", "w4", "--output", target,
+      "--max-drop", "-200", "--evaluate", Command.photos)
+    #expect(never.status != 0 && !FileManager.default.fileExists(atPath: target), "\(never.errors)")
+  }
+
   @Test func refusesBeforeItWorks() throws {
     let folder = try TemporaryFolder()
     let target = folder.path.appending("model").string

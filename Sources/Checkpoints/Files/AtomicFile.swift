@@ -13,7 +13,7 @@ import SystemPackage
 /// own, brought to the disk, then renamed. What is not committed goes away with the object; without a name, with the process too, however
 /// that ends.
 ///
-/// Where a link is in the place, the file that it leads to is replaced, not the link. A device or a pipe is written to as it is: to rename
+/// A file that is replaced hands its permissions on. Where a link is in the place, the file that it leads to is replaced, not the link. A device or a pipe is written to as it is: to rename
 /// something over `/dev/null` would take it from everybody.
 package final class AtomicFile {
   package let path: FilePath
@@ -94,6 +94,7 @@ package final class AtomicFile {
       guard status == 0 else { throw Self.failure(path) }
       return
     }
+    takeMode(of: target)
     guard fsync(descriptor) == 0 else { throw Self.failure(path) }
     if isNameless {
       if link(to: target) {
@@ -116,6 +117,13 @@ package final class AtomicFile {
       _ = temporary.withPlatformString { unlink($0) }
       throw error
     }
+  }
+
+  /// Who may read and write the file that is replaced may do so with the new one. Where that cannot be had, it is as any new file.
+  private func takeMode(of target: FilePath) {
+    var status = stat()
+    guard target.withPlatformString({ stat($0, &status) }) == 0 else { return }
+    _ = fchmod(descriptor, status.st_mode & 0o777)
   }
 
   /// A file in a folder that has no name there yet; nil where the system or the file system does not know such files.

@@ -15,6 +15,13 @@ let package = Package(
     .library(name: "Quantization", targets: ["Quantization"]),
     .library(name: "Figures", targets: ["Figures"]),
   ],
+  traits: [
+    .trait(
+      name: "Cairo",
+      description:
+        "Text and lines in pictures, by the system's Cairo; without it charts, grids and labels are refused."),
+    .default(enabledTraits: ["Cairo"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
@@ -74,7 +81,8 @@ let package = Package(
     .target(
       name: "Figures",
       dependencies: [
-        "CCairo", "CZlib", "Checkpoints", "Images", .product(name: "SystemPackage", package: "swift-system"),
+        .target(name: "CCairo", condition: .when(traits: ["Cairo"])), "CZlib", "Checkpoints", "Images",
+        .product(name: "SystemPackage", package: "swift-system"),
       ],
       resources: [.embedInCode("Resources/color-maps.txt"), .embedInCode("Resources/explorer.html")]),
     .executableTarget(

@@ -1,5 +1,3 @@
-import CCairo
-
 /// Which part of a text lies at the point where it is drawn.
 public struct TextAnchor: Sendable, Equatable {
   public enum Horizontal: Sendable { case start, middle, end }
@@ -15,45 +13,6 @@ public struct TextAnchor: Sendable, Equatable {
 }
 
 extension Canvas {
-  /// One line of text.
-  /// - Parameter turned: whether it is read from the bottom up; the anchor is that of the text before it is turned.
-  public func draw(
-    _ text: String, at point: Point, _ anchor: TextAnchor, _ style: TextStyle, turned: Bool = false
-  ) {
-    let text = Self.printable(text)
-    select(style)
-    var font = cairo_font_extents_t()
-    cairo_font_extents(context, &font)
-    let shift =
-      switch anchor.horizontal {
-      case .start: 0.0
-      case .middle: -advance(text) / 2
-      case .end: -advance(text)
-      }
-    let drop =
-      switch anchor.vertical {
-      case .top: font.ascent
-      case .middle: Self.capitalHeight * style.size / 2
-      case .baseline: 0.0
-      case .bottom: -font.descent
-      }
-    set(style.color)
-    let start =
-      turned ? Point(point.x + drop, point.y - shift) : Point(point.x + shift, point.y + drop)
-    cairo_save(context)
-    cairo_translate(context, points(pixel(start.x)), points(pixel(start.y)))
-    if turned { cairo_rotate(context, -.pi / 2) }
-    cairo_move_to(context, 0, 0)
-    cairo_show_text(context, text)
-    cairo_restore(context)
-  }
-
-  /// How far a line of text reaches, in points.
-  public func width(of text: String, _ style: TextStyle) -> Double {
-    select(style)
-    return advance(Self.printable(text))
-  }
-
   /// The width of the widest of some lines, in points.
   public func width(of texts: [String], _ style: TextStyle) -> Double {
     var widest = 0.0
@@ -86,23 +45,10 @@ extension Canvas {
   }
 
   /// Height of a capital letter, as a share of the size: DejaVu Sans'.
-  private static let capitalHeight = 0.729
-
-  private func select(_ style: TextStyle) {
-    cairo_select_font_face(
-      context, theme.family, CAIRO_FONT_SLANT_NORMAL,
-      style.isBold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL)
-    cairo_set_font_size(context, style.size)
-  }
-
-  private func advance(_ text: String) -> Double {
-    var extents = cairo_text_extents_t()
-    cairo_text_extents(context, text, &extents)
-    return extents.x_advance
-  }
+  static let capitalHeight = 0.729
 
   /// On one line, without what ends a C string or has no shape.
-  private static func printable(_ text: String) -> String {
+  static func printable(_ text: String) -> String {
     guard text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
       return text
     }

@@ -4,6 +4,8 @@ public enum FigureError: Error, Equatable, Sendable {
   case tooLarge(width: Int, height: Int)
   /// The drawing library's own words.
   case drawing(reason: String)
+  /// The package was built without its trait `Cairo`.
+  case unavailable
   /// There is nothing to show; `what` says what is missing.
   case empty(what: String)
 }
@@ -17,6 +19,8 @@ extension FigureError: CustomStringConvertible {
       \(Canvas.maxPixels)
       """
     case .drawing(let reason): "the picture could not be drawn: \(reason)"
+    case .unavailable:
+      "this vitrine was built without Cairo, and draws no charts, grids and labels: build it with the package's trait Cairo, which is on by default"
     case .empty(let what): "there is nothing to draw: \(what)"
     }
   }

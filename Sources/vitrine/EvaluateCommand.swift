@@ -106,6 +106,7 @@ struct Evaluate: ParsableCommand {
         "a picture of \(classes) classes is too large, \(ConfusionMatrix.maxClasses) are possible: name the file .csv"
       )
     }
+    try PictureArgument.checkAvailable()
     return try PictureFile(path)
   }
 

@@ -1,12 +1,21 @@
 import ArgumentParser
+import Figures
 import SystemPackage
 
 /// A picture to be written.
 struct PictureArgument {
   let path: FilePath
 
-  /// - Throws: `ValidationError` with the ending that the name should have.
-  init(argument: String) throws { path = try FileArgument.path(argument, endings: ["png"]) }
+  /// - Throws: `ValidationError` with the ending that the name should have, or where no picture can be drawn.
+  init(argument: String) throws {
+    path = try FileArgument.path(argument, endings: ["png"])
+    try Self.checkAvailable()
+  }
+
+  /// - Throws: `ValidationError` in a build that draws no charts, grids and labels.
+  static func checkAvailable() throws {
+    guard Canvas.isAvailable else { throw ValidationError("\(FigureError.unavailable)") }
+  }
 }
 
 /// An array to be written in numpy's format.

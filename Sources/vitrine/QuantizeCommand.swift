@@ -242,7 +242,7 @@ struct Quantize: ParsableCommand {
         accuracy: before.flatMap { before in after.map { .init(before: before, after: $0) } },
         imagesPerSecond: speed, seconds: (ContinuousClock.now - started) / .seconds(1))
       table = report.table
-      let chart = try QuantizationChart(report: report).figure?.draw().encodedPNG()
+      let chart = try Canvas.isAvailable ? QuantizationChart(report: report).figure?.draw().encodedPNG() : nil
       return [(Self.reportName, try JSONValue(encoding: report).document)]
         + (chart.map { [(Self.chartName, $0)] } ?? [])
     }

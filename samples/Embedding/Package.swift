@@ -5,7 +5,8 @@ import PackageDescription
 let package = Package(
   name: "Embedding",
   dependencies: [
-    .package(name: "vitrine", path: "../.."),
+    // Without its default traits: nothing here draws with Cairo.
+    .package(name: "vitrine", path: "../..", traits: []),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
   ],
   targets: [

@@ -170,6 +170,9 @@ INLINE void v_transpose(vfloat rows[LANES]) {
 }
 
 #define TILE_ROWS 6
+enum { TILE_STEPS = 4, TILE_SPAN = 768, TILE_FETCHES_SUMMANDS = true };
+
+INLINE bool tile_fetches(const tile_kind kind) { return kind == TILE_WORDS; }
 
 INLINE vfloat tile_load(const tile_kind kind, const char *p) {
   switch (kind) {
@@ -192,5 +195,8 @@ INLINE vfloat tile_spread(const tile_kind kind, const char *p) {
 INLINE vfloat tile_add_products(const tile_kind kind, vfloat s, vfloat x, vfloat w) {
   if (kind != TILE_WORDS) return v_fma(x, w, s);
   const __m256i products = _mm256_madd_epi16(_mm256_castps_si256(x), _mm256_castps_si256(w));
-  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(s), products));
+  __m256i sum = _mm256_add_epi32(_mm256_castps_si256(s), products);
+  // Else the compiler adds up the products of several steps first, which takes more registers than there are.
+  __asm__("" : "+x"(sum));
+  return _mm256_castsi256_ps(sum);
 }

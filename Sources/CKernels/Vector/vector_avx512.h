@@ -160,6 +160,12 @@ INLINE void v_transpose(vfloat rows[LANES]) {
 }
 
 #define TILE_ROWS 14
+enum { TILE_STEPS = 1, TILE_SPAN = 0, TILE_FETCHES_SUMMANDS = false };
+
+INLINE bool tile_fetches(const tile_kind kind) {
+  (void)kind;
+  return true;
+}
 
 INLINE vfloat tile_load(const tile_kind kind, const char *p) {
   switch (kind) {

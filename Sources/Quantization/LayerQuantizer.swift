@@ -215,7 +215,7 @@ package struct LayerQuantizer {
     /// By the range of all images; nil for levels that are found for each row.
     var whole: QuantizedWeight.Input?
     /// By the ranges of the halves, where these are tried crosswise.
-    var ofHalves: [QuantizedWeight.Input] = []
+    var ofHalves: (QuantizedWeight.Input, QuantizedWeight.Input)?
 
     /// The squared error that they leave: each half of the images with the levels of the other, so that a range counts by what it is
     /// worth to images that it was not taken from.
@@ -223,17 +223,18 @@ package struct LayerQuantizer {
       of weight: QuantizedWeight, in trial: LayerTrial, split: Int
     ) throws(PackingError) -> Double {
       var weight = weight
-      guard ofHalves.count == 2 else {
+      guard let ofHalves else {
         weight.input = whole
         return try trial.noise(of: weight)
       }
-      weight.input = ofHalves[1]
+      weight.input = ofHalves.1
       let first = try trial.noise(of: weight, rows: 0..<split)
-      weight.input = ofHalves[0]
+      weight.input = ofHalves.0
       return try first + trial.noise(of: weight, rows: split..<trial.inputs.rows)
     }
   }
 
+  /// What is tried as levels of an input that is divided by the smoothing.
   private func levels(
     _ samples: LayerSamples, _ inputs: FloatMatrix, smoothing: [Float]?
   ) -> [LevelChoice] {
@@ -243,11 +244,14 @@ package struct LayerQuantizer {
     case .minMax: return [LevelChoice(whole: Self.levels(least, largest))]
     case .mse:
       let halves = samples.halves.map { $0.range.whole(dividedBy: smoothing) }
+      func levels(_ range: (least: Float, largest: Float), _ share: Float) -> QuantizedWeight.Input {
+        Self.levels(share * range.least, share * range.largest)
+      }
       let areHalves = samples.count(ofHalf: 1) > 0
       return Self.shares.map { share in
         LevelChoice(
           whole: Self.levels(share * least, share * largest),
-          ofHalves: areHalves ? halves.map { Self.levels(share * $0.least, share * $0.largest) } : [])
+          ofHalves: areHalves ? (levels(halves[0], share), levels(halves[1], share)) : nil)
       }
     case .percentile:
       var values: [Float] = []

@@ -38,8 +38,8 @@ package struct LayerSamples: Sendable {
 
   /// Keeps a row of an image.
   package mutating func keep(_ row: UnsafeBufferPointer<Float>, ofImage image: Int) {
-    halves[image & 1].rows += [UInt16](unsafeUninitializedCapacity: inner) { halves, count in
-      _ = Elements.convertFloat32ToBFloat16(row, into: UnsafeMutableRawBufferPointer(halves))
+    halves[image & 1].rows += [UInt16](unsafeUninitializedCapacity: inner) { bits, count in
+      _ = Elements.convertFloat32ToBFloat16(row, into: UnsafeMutableRawBufferPointer(bits))
       count = inner
     }
   }

@@ -146,12 +146,12 @@ public struct Quantizer {
   }
 
   /// Writes a result as a model that every command reads.
-  /// - Parameter extras: files that are written with it, by their names; told how many bytes the weights have.
+  /// - Parameter extras: files that are written with it, by their names, nil for one that it does not have; told how many bytes the weights have.
   /// - Returns: what the written model does otherwise, one sentence each.
   /// - Throws: `ConversionError`, `CheckpointError`, `CancellationError`; the folder then stays as it was.
   public func write(
     _ result: Result, to folder: FilePath, overwriting: Bool = false,
-    extras: (_ weightBytes: Int) throws -> [(name: String, bytes: [UInt8])] = { _ in [] }
+    extras: (_ weightBytes: Int) throws -> [(name: String, bytes: [UInt8]?)] = { _ in [] }
   ) throws -> [String] {
     try conversion(result.quantized).write(
       to: folder, overwriting: overwriting, isCancelled: { cancellation.isCancelled }, extras: extras)
@@ -165,7 +165,7 @@ public struct Quantizer {
   /// Runs the images through the model, and keeps some of what goes into each layer.
   private func observe(_ images: [Image], _ progress: @escaping Progress) throws -> SampleCollection {
     let each = max(1, (sampleCount + images.count - 1) / images.count)
-    let collection = SampleCollection(capacity: each * images.count)
+    let collection = SampleCollection(capacity: each * (images.count + images.count % 2))
     let (model, tokens) = (model, model.numTokens)
     _ = try ImageRuns(pool: pool, cancellation: cancellation).map(
       Array(images.enumerated()), sessions: { InferenceSession(model) },

@@ -243,8 +243,10 @@ struct Quantize: ParsableCommand {
         imagesPerSecond: speed, seconds: (ContinuousClock.now - started) / .seconds(1))
       table = report.table
       let chart = try Canvas.isAvailable ? QuantizationChart(report: report).figure?.draw().encodedPNG() : nil
-      return [(Self.reportName, try JSONValue(encoding: report).document)]
-        + (chart.map { [(Self.chartName, $0)] } ?? [])
+      return [(Self.reportName, try JSONValue(encoding: report).document), (Self.chartName, chart)]
+    }
+    if !Canvas.isAvailable {
+      terminal.logger.warning("\(Self.chartName) is not drawn: \(FigureError.unavailable)")
     }
     for note in notes { terminal.logger.warning("\(model.path): \(note)") }
     for (name, reason) in result.kept where reason == .error {

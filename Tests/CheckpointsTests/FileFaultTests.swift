@@ -116,13 +116,20 @@ extension FileFaultTests {
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path.string).count == 1)
   }
 
-  /// A file that is replaced may be read and written by whom it could be before.
+  /// A file of the user's that is replaced hands its permissions on, and before there is anything in it.
   @Test(arguments: [0o600, 0o664, 0o640]) func permissions(_ mode: Int) throws {
     let path = try folder.write("old", to: "file")
     try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path.string)
     try AtomicFile.write([1, 2, 3], to: path)
     let attributes = try FileManager.default.attributesOfItem(atPath: path.string)
     #expect(attributes[.posixPermissions] as? Int == mode && attributes[.size] as? Int == 3)
+    guard geteuid() == 0 else { return }
+    // Somebody else's, which only root can make here.
+    try FileManager.default.setAttributes([.ownerAccountID: 12_345], ofItemAtPath: path.string)
+    try FileManager.default.setAttributes([.posixPermissions: 0o666], ofItemAtPath: path.string)
+    try AtomicFile.write([1], to: path)
+    let own = try FileManager.default.attributesOfItem(atPath: path.string)
+    #expect(own[.posixPermissions] as? Int == 0o644 && own[.ownerAccountID] as? Int == 0)
   }
 
   /// What is not committed leaves nothing behind.

@@ -107,19 +107,22 @@ import VisionTransformer
   }
 
   /// Whatever the number of threads, wherever it is stopped: the same weights.
-  @Test func stoppedAndResumedIsTheSame() throws {
+  @Test(arguments: [OptimizerSettings.Kind.adamW, .muon])
+  func stoppedAndResumedIsTheSame(_ kind: OptimizerSettings.Kind) throws {
+    var settings = Self.settings
+    settings.optimizer.kind = kind
     let whole = try TemporaryFolder()
-    let reference = try Self.trainer(Self.settings, whole.path)
+    let reference = try Self.trainer(settings, whole.path)
     #expect(try reference.run(resuming: false) == .finished)
     for stops in [[1], [3, 4, 5], [8], [11, 12]] {
       let folder = try TemporaryFolder()
-      var trainer = try Self.trainer(Self.settings, folder.path)
+      settings.threads = 1
+      var trainer = try Self.trainer(settings, folder.path)
       var isFirst = true
       for stop in stops {
         #expect(
           try trainer.run(resuming: !isFirst) { trainer.progress.step >= stop } == .cancelled, "stop \(stop)")
         #expect(trainer.progress.step == stop)
-        var settings = Self.settings
         settings.threads = 2
         trainer = try Self.trainer(settings, folder.path)
         isFirst = false

@@ -39,8 +39,12 @@ def main() -> None:
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             found, wanted = load_file(floats / "model.safetensors"), load_file(read)
             assert found.keys() == wanted.keys(), set(found) ^ set(wanted)
-            most = max(float(np.max(np.abs(found[name] - wanted[name]) / np.spacing(np.abs(wanted[name]) + np.float32(1e-30))))
-                       for name in wanted if wanted[name].size)
+            most = 0.0
+            for name, values in wanted.items():
+                assert found[name].shape == values.shape, (name, found[name].shape, values.shape)
+                assert np.isfinite(found[name]).all() and np.isfinite(values).all(), name
+                units = np.abs(found[name] - values) / np.spacing(np.abs(values) + np.float32(1e-30))
+                most = max(most, float(units.max(initial=0)))
             is_broken |= most > 1
             print(f"{' '.join(scheme):24s} {len(wanted)} tensors, at most {most:g} units in the last place apart")
     sys.exit(is_broken)

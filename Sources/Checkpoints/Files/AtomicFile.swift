@@ -13,8 +13,8 @@ import SystemPackage
 /// own, brought to the disk, then renamed. What is not committed goes away with the object; without a name, with the process too, however
 /// that ends.
 ///
-/// A file that is replaced hands its permissions on. Where a link is in the place, the file that it leads to is replaced, not the link. A device or a pipe is written to as it is: to rename
-/// something over `/dev/null` would take it from everybody.
+/// A file of the user's that is replaced hands its permissions on. Where a link is in the place, the file that it leads to is replaced, not
+/// the link. A device or a pipe is written to as it is: to rename something over `/dev/null` would take it from everybody.
 package final class AtomicFile {
   package let path: FilePath
   /// The file that will be replaced; nil where the path is that of no file, and is written to directly.
@@ -51,6 +51,8 @@ package final class AtomicFile {
         ?? temporary.withPlatformString { open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }
     }
     guard descriptor >= 0 else { throw Self.failure(path) }
+    // Before anything is in it.
+    if let target { takePermissions(of: target) }
   }
 
   deinit {
@@ -94,7 +96,6 @@ package final class AtomicFile {
       guard status == 0 else { throw Self.failure(path) }
       return
     }
-    takeMode(of: target)
     guard fsync(descriptor) == 0 else { throw Self.failure(path) }
     if isNameless {
       if link(to: target) {
@@ -119,11 +120,13 @@ package final class AtomicFile {
     }
   }
 
-  /// Who may read and write the file that is replaced may do so with the new one. Where that cannot be had, it is as any new file.
-  private func takeMode(of target: FilePath) {
+  /// The permissions of the user's own file that will be replaced, and its group; where that cannot be had, none for the group. A file of
+  /// somebody else's says nothing of who should read this one.
+  private func takePermissions(of target: FilePath) {
     var status = stat()
-    guard target.withPlatformString({ stat($0, &status) }) == 0 else { return }
-    _ = fchmod(descriptor, status.st_mode & 0o777)
+    guard target.withPlatformString({ stat($0, &status) }) == 0, status.st_uid == geteuid() else { return }
+    let hasGroup = fchown(descriptor, uid_t.max, status.st_gid) == 0
+    _ = fchmod(descriptor, status.st_mode & (hasGroup ? 0o777 : 0o707))
   }
 
   /// A file in a folder that has no name there yet; nil where the system or the file system does not know such files.

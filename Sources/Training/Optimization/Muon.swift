@@ -1,7 +1,7 @@
 import Kernels
 
 /// One step of Muon on a weight matrix, in the form and order of PyTorch's `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`: the
-/// momentum's singular values are all brought near 1, so that a step moves the weights alike in every direction (Jordan and others,
+/// momentum's singular values are brought near 1, but for the smallest, so that a step moves the weights alike in every direction (Jordan and others,
 /// "Muon: an optimizer for hidden layers in neural networks", 2024). The step's length is that of AdamW's (Liu and others,
 /// arXiv:2502.16982), and so learning rates and weight decays that were found for AdamW hold.
 struct Muon {
@@ -35,8 +35,9 @@ struct Muon {
     }
   }
 
-  /// Brings the singular values of x [O, K] near 1 (between about 0.7 and 1.2) and keeps its singular vectors: five steps of Newton's
-  /// and Schulz's iteration of fifth degree, with the coefficients of the paper. A matrix of zeros stays one.
+  /// Brings the singular values of x [O, K] near 1 (between about 0.7 and 1.2, those below some thousandths of its norm less far) and keeps
+  /// its singular vectors: five steps of Newton's and Schulz's iteration of fifth degree, with the coefficients of the paper. A matrix
+  /// of zeros stays one.
   ///
   /// PyTorch's computes in bfloat16; here it is float32.
   static func orthogonalize(_ x: MutableMatrixView, arena: Arena) {

@@ -32,7 +32,7 @@ public struct OptimizerSettings: Codable, Sendable, Equatable {
 
   public init() {}
 
-  /// The optimiser's state for each value.
+  /// The optimiser's state for each value. Of Muon's matrices the second moments stay 0.
   public var moments: ParameterStore.Moments { kind == .sgd ? .one : .two }
 }
 
@@ -61,7 +61,7 @@ public struct Optimizer: Sendable {
   }
 
   /// Whether Muon moves it: the matrices of the blocks.
-  private func isMuons(_ parameter: Parameter) -> Bool {
+  private func movesByMuon(_ parameter: Parameter) -> Bool {
     settings.kind == .muon && parameter.role == .weight && !parameter.isHead
   }
 
@@ -95,7 +95,7 @@ public struct Optimizer: Sendable {
     @Sendable func layerRate(_ parameter: Parameter) -> Double {
       rate * power(settings.layerDecay, layers - parameter.layer)
     }
-    let matrices = trained(store).filter(isMuons)
+    let matrices = trained(store).filter(movesByMuon)
     pool.forEachLane(matrices.count) { index, lane in
       let slot = matrices[index].slot
       Muon(
@@ -105,7 +105,7 @@ public struct Optimizer: Sendable {
         access.values.mutable(slot), gradient: access.gradients[slot], mean: access.first.mutable(slot),
         arena: arenas[lane])
     }
-    let others = pieces.filter { !isMuons($0.parameter) }
+    let others = pieces.filter { !movesByMuon($0.parameter) }
     pool.forEach(others.count) { index in
       let (parameter, elements) = (others[index].parameter, others[index].elements)
       let decay = parameter.decays ? settings.weightDecay : 0

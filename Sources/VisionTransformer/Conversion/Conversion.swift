@@ -102,7 +102,7 @@ public struct Conversion {
   ///   was cancelled; the folder stays as it was.
   public func write(
     to folder: FilePath, overwriting: Bool = false, isCancelled: () -> Bool = { false },
-    extras: (_ weightBytes: Int) throws -> [(name: String, bytes: [UInt8])] = { _ in [] }
+    extras: (_ weightBytes: Int) throws -> [(name: String, bytes: [UInt8]?)] = { _ in [] }
   ) throws -> [String] {
     if !overwriting, let file = Self.files(in: folder).first(where: exists) {
       throw ConversionError.exists(folder: folder, file: file.lastComponent?.string ?? "")
@@ -131,7 +131,7 @@ public struct Conversion {
     let differences = try check(staging)
     for (name, bytes) in try extras(weightBytes) {
       extraNames.append(name)
-      try AtomicFile.write(bytes, to: staging.appending(name))
+      if let bytes { try AtomicFile.write(bytes, to: staging.appending(name)) }
     }
     // The weights last: a folder with weights is a whole model.
     let names = extraNames + Self.fileNames

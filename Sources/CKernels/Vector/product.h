@@ -147,7 +147,7 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
   if (p->rows == 0 || p->outputs == 0) return;
   const size_t group = 4 / tile_element(kind), step = PANEL * tile_unit(kind);
   const size_t groups = (p->inner + group - 1) / group;
-  const bool has_spans = TILE_SPAN != 0 && !tile_is_exact(kind);
+  const bool has_spans = TILE_SPAN > 0 && !tile_is_exact(kind);
   const size_t span = has_spans ? part_end(0, TILE_SPAN, groups) : groups;
   const size_t tiles = (p->rows + TILE_ROWS - 1) / TILE_ROWS;
   const size_t cache = ckernels_second_level_cache() / 8 * 7;
@@ -156,7 +156,7 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
   const size_t blocks = (tiles + (room > 2 ? room : 2) - 1) / (room > 2 ? room : 2);
   const bool is_plain = !tile_is_exact(kind) && p->store == CKERNELS_STORE_FLOAT32 && !p->bias && !p->factors &&
                         !p->gamma && p->activation == CKERNELS_IDENTITY;
-  float memory[(has_spans ? MOST_TILES : 1) * TILE_ROWS * PANEL] __attribute__((aligned(64)));
+  float memory[(TILE_SPAN > 0 ? MOST_TILES : 1) * TILE_ROWS * PANEL] __attribute__((aligned(64)));
   for (size_t block = 0; block < blocks; block++) {
     const size_t first = block * tiles / blocks, end = (block + 1) * tiles / blocks;
     const char *panel = p->panels;

@@ -8,7 +8,7 @@ import Testing
   static let rows = [1, 2, 5, 6, 7, 13, 14, 15, 29, 197]
   /// Around groups of 2 and 4, vectors, and the chunks of 256 steps (of 1 or 2 elements) that long sums are made of; the last go
   /// through AVX2 in two spans.
-  static let inner = [1, 2, 3, 4, 5, 15, 16, 17, 255, 256, 257, 383, 384, 385, 513, 769, 1023, 1301]
+  static let inner = [1, 2, 3, 4, 5, 15, 16, 17, 255, 256, 257, 383, 384, 385, 513, 769, 1023, 1301, 1793]
   static let outputs = [1, 7, 8, 15, 16, 17, 31, 32, 33, 63, 65, 100]
 
   /// Each element is right, and a part of the rows and outputs gets the same bits as the whole, on every way through the kernel.

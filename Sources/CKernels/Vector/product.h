@@ -13,6 +13,8 @@
 // error grows with the root of the parts and not of the whole.
 enum { CHUNK = 256 };
 
+_Static_assert(TILE_SPAN % CHUNK == 0, "a span is whole chunks");
+
 /// Where the part that begins at `start` ends, of parts of a length, a multiple of CHUNK. The last may have up to half a chunk more, or
 /// be shorter.
 INLINE size_t part_end(size_t start, size_t length, size_t groups) {
@@ -59,7 +61,8 @@ INLINE void tile_steps(const tile_kind kind, const size_t rows, const bool is_ha
 /// The sums of one tile over the groups of k from `start` to `stop`, those of x and panel, written to sums [rows, PANEL], whose rows
 /// are sums_stride apart, or added to what is there if start > 0; of the first vector of outputs alone where the panel has no more.
 ///
-/// `ahead`, a place in what comes next of the panels, goes to the second-level cache meanwhile, ahead_step bytes a turn.
+/// `ahead`, a place in what comes next of the panels, goes to the second-level cache meanwhile, a line each ahead_step bytes a turn (with
+/// few tiles a step may be longer than a line: the processor fetches what follows by itself).
 INLINE void tile_sums(const tile_kind kind, const size_t rows, const bool is_half, const char *x, size_t stride, const char *panel,
                       size_t start, size_t stop, const char *ahead, size_t ahead_step, float *sums, size_t sums_stride) {
   size_t stride3 = 3 * stride, stride5 = 5 * stride;
@@ -152,7 +155,7 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
   const size_t tiles = (p->rows + TILE_ROWS - 1) / TILE_ROWS;
   const size_t cache = ckernels_second_level_cache() / 8 * 7;
   size_t room = cache > 2 * span * step ? (cache - 2 * span * step) / (TILE_ROWS * 4 * (span + 1)) : 0;
-  if (has_spans && room > MOST_TILES) room = MOST_TILES;
+  if (span < groups && room > MOST_TILES) room = MOST_TILES;
   const size_t blocks = (tiles + (room > 2 ? room : 2) - 1) / (room > 2 ? room : 2);
   const bool is_plain = !tile_is_exact(kind) && p->store == CKERNELS_STORE_FLOAT32 && !p->bias && !p->factors &&
                         !p->gamma && p->activation == CKERNELS_IDENTITY;

@@ -58,13 +58,14 @@ package struct LayerQuantizer {
     let trial = LayerTrial(inputs: inputs, outputs: outputs, isInteger: options.scheme.computesIntegers)
     defer { withExtendedLifetime(trial) {} }
     let importance = meanSquares(inputs)
+    let magnitudes = samples.range.magnitudes
 
     var result = rounded(weight, layer, smoothing: nil, importance: importance)
     var (exponent, least) = (nil as Double?, Double.infinity)
     for candidate in [nil] + (options.smooths && options.scheme.computesIntegers ? Self.exponents : []) {
       var (rounded, smoothing) = (result, nil as [Float]?)
       if let candidate {
-        smoothing = Self.smoothing(samples.range.magnitudes, weight.view, exponent: candidate)
+        smoothing = Self.smoothing(magnitudes, weight.view, exponent: candidate)
         if smoothing == nil { continue }
         rounded = self.rounded(weight, layer, smoothing: smoothing, importance: importance)
       }
@@ -78,7 +79,9 @@ package struct LayerQuantizer {
       var candidate = compensated(weight, layer, trial: trial, smoothing: result.smoothing)
     {
       candidate.input = result.input
-      if try trial.noise(of: candidate) < trial.noise(of: result) { result = candidate }
+      // What ranges left crosswise says nothing of what the one that was chosen leaves.
+      let before = result.input == nil ? least : try trial.noise(of: result)
+      if try trial.noise(of: candidate) < before { result = candidate }
     }
     let (noise, bias) = try trial.correct(result, bias: options.correctsBiases ? layer.bias : nil)
     return QuantizedLayer(

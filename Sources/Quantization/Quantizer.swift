@@ -146,7 +146,8 @@ public struct Quantizer {
   }
 
   /// Writes a result as a model that every command reads.
-  /// - Parameter extras: files that are written with it, by their names, nil for one that it does not have; told how many bytes the weights have.
+  /// - Parameter extras: files that are written with it, by their names, nil for one that it does not have; told how many bytes the
+  ///   weights have.
   /// - Returns: what the written model does otherwise, one sentence each.
   /// - Throws: `ConversionError`, `CheckpointError`, `CancellationError`; the folder then stays as it was.
   public func write(

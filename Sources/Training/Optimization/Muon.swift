@@ -1,8 +1,8 @@
 import Kernels
 
 /// One step of Muon on a weight matrix, in the form and order of PyTorch's `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`: the
-/// momentum's singular values are brought near 1, but for the smallest, so that a step moves the weights alike in every direction (Jordan and others,
-/// "Muon: an optimizer for hidden layers in neural networks", 2024). The step's length is that of AdamW's (Liu and others,
+/// momentum's singular values are brought near 1, but for the smallest, so that a step moves the weights alike in every direction (Jordan
+/// and others, "Muon: an optimizer for hidden layers in neural networks", 2024). The step's length is that of AdamW's (Liu and others,
 /// arXiv:2502.16982), and so learning rates and weight decays that were found for AdamW hold.
 struct Muon {
   let learningRate: Double

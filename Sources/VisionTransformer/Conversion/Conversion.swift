@@ -96,7 +96,8 @@ public struct Conversion {
   /// - Parameters:
   ///   - overwriting: whether a model that is there may be replaced.
   ///   - isCancelled: asked before each tensor is written.
-  ///   - extras: files that belong to the model and are written with it, by their names, nil for one that it does not have; told how many bytes the weights have.
+  ///   - extras: files that belong to the model and are written with it, by their names, nil for one that it does not have; told how
+  ///     many bytes the weights have.
   /// - Returns: what the target does otherwise, one sentence each.
   /// - Throws: `ConversionError`, `CheckpointError` (`nonFinite` for weights that are NaN or infinite), and `CancellationError` where it
   ///   was cancelled; the folder stays as it was.

@@ -126,7 +126,7 @@ extension Compute {
 
   /// The rows of x [R, K] as products of a precision read them, made on the caller's thread. With fp32, x itself.
   /// - Parameter levels: how they become levels, with int8.
-  func rows(
+  public func rows(
     _ x: MatrixView, for precision: Precision, levels: RowLevels = RowLevels(), arena: Arena
   ) -> ProductRows {
     guard precision != .fp32 else { return ProductRows(x) }

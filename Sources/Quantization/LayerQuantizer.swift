@@ -55,37 +55,73 @@ package struct LayerQuantizer {
     let outputs = FloatMatrix(rows: samples.count, columns: layer.outputs)
     defer { withExtendedLifetime((inputs, outputs)) {} }
     Compute.multiply(.asIs(inputs.view), .transposed(weight.view), into: outputs.mutable, arena: arena)
-    let trial = LayerTrial(inputs: inputs, outputs: outputs, isInteger: options.scheme.computesIntegers)
+    let trial = LayerTrial(
+      inputs: inputs, outputs: outputs, split: samples.count(ofHalf: 0),
+      isInteger: options.scheme.computesIntegers)
     defer { withExtendedLifetime(trial) {} }
     let importance = meanSquares(inputs)
-    let magnitudes = samples.range.magnitudes
-
-    var result = rounded(weight, layer, smoothing: nil, importance: importance)
-    var (exponent, least) = (nil as Double?, Double.infinity)
-    for candidate in [nil] + (options.smooths && options.scheme.computesIntegers ? Self.exponents : []) {
-      var (rounded, smoothing) = (result, nil as [Float]?)
-      if let candidate {
-        smoothing = Self.smoothing(magnitudes, weight.view, exponent: candidate)
-        if smoothing == nil { continue }
-        rounded = self.rounded(weight, layer, smoothing: smoothing, importance: importance)
-      }
-      for choice in levels(samples, inputs, smoothing: smoothing) {
-        let noise = try choice.noise(of: rounded, in: trial, split: samples.count(ofHalf: 0))
-        rounded.input = choice.whole
-        if noise < least { (result, exponent, least) = (rounded, candidate, noise) }
-      }
-    }
+    let best = try search(weight, layer, samples, trial, importance: importance)
+    var result = best.weight
+    result.input = best.levels.whole
+    var outcome: LayerTrial.Outcome?
     if options.compensates,
       var candidate = compensated(weight, layer, trial: trial, smoothing: result.smoothing)
     {
       candidate.input = result.input
+      let compensated = try trial.outcome(of: candidate)
       // What ranges left crosswise says nothing of what the one that was chosen leaves.
-      let before = result.input == nil ? least : try trial.noise(of: result)
-      if try trial.noise(of: candidate) < before { result = candidate }
+      if result.input != nil { outcome = try trial.outcome(of: result) }
+      if compensated.noise < outcome?.noise ?? best.noise { (result, outcome) = (candidate, compensated) }
     }
-    let (noise, bias) = try trial.correct(result, bias: options.correctsBiases ? layer.bias : nil)
+    let known = if let outcome { outcome } else { try trial.outcome(of: result) }
+    let (noise, bias) = trial.correct(known, bias: options.correctsBiases ? layer.bias : nil)
     return QuantizedLayer(
-      name: layer.name, weight: result, bias: bias, smoothing: exponent, signal: trial.signal, noise: noise)
+      name: layer.name, weight: result, bias: bias, smoothing: best.exponent, signal: trial.signal, noise: noise)
+  }
+
+  // MARK: Search
+
+  /// One of what is tried: a weight as it can be rounded, and levels of the input.
+  private struct Candidate {
+    let exponent: Double?
+    let weight: QuantizedWeight
+    let levels: LevelChoice
+    /// The squared error of the outputs.
+    var noise: Double
+  }
+
+  /// The candidate with the least noise: all are tried on an excerpt of the rows, and the best of them on all rows.
+  private func search(
+    _ weight: FloatMatrix, _ layer: Layer, _ samples: LayerSamples, _ trial: LayerTrial, importance: [Float]
+  ) throws(PackingError) -> Candidate {
+    let excerpt = trial.excerpt
+    let exponents = options.smooths && options.scheme.computesIntegers ? Self.exponents : []
+    let magnitudes = samples.range.magnitudes
+    var best: [Candidate] = []
+    for exponent in [nil] + exponents {
+      let smoothing = exponent.flatMap { Self.smoothing(magnitudes, weight.view, exponent: $0) }
+      if exponent != nil && smoothing == nil { continue }
+      let rounded = rounded(weight, layer, smoothing: smoothing, importance: importance)
+      let prepared = try trial.prepare(rounded)
+      let choices = levels(samples, trial.inputs, smoothing: smoothing)
+      var least = Double.infinity
+      for levels in choices {
+        let noise = levels.noise(of: prepared, in: excerpt ?? trial)
+        best.append(Candidate(exponent: exponent, weight: rounded, levels: levels, noise: noise))
+        // What is narrower still cuts off more.
+        if noise > 2 * least { break }
+        least = min(least, noise)
+      }
+      // The others' weights need not be kept.
+      let finalists = excerpt == nil ? 1 : max(4, choices.count * (1 + exponents.count) / 12)
+      best = Array(best.sorted { $0.noise < $1.noise }.prefix(finalists))
+    }
+    if excerpt != nil {
+      for index in best.indices {
+        best[index].noise = best[index].levels.noise(of: try trial.prepare(best[index].weight), in: trial)
+      }
+    }
+    return best.dropFirst().reduce(best[0]) { $1.noise < $0.noise ? $1 : $0 }
   }
 
   // MARK: Weights
@@ -159,7 +195,17 @@ package struct LayerQuantizer {
     }
     let products = FloatMatrix(rows: layer.inner, columns: layer.inner)
     defer { withExtendedLifetime(inputs) {} }
-    Compute.multiply(.transposed(inputs.view), .asIs(inputs.view), into: products.mutable, arena: arena)
+    // Symmetric: what is on and above the diagonal, then the rest from there.
+    for first in stride(from: 0, to: layer.inner, by: 256) {
+      let rows = first..<min(layer.inner, first + 256)
+      Compute.multiply(
+        .transposed(inputs.view[0..<inputs.rows, rows]),
+        .asIs(inputs.view[0..<inputs.rows, first..<layer.inner]),
+        into: products.mutable[rows, first..<layer.inner], arena: arena)
+    }
+    for row in 1..<max(1, layer.inner) {
+      for column in 0..<row { products[row, column] = products[column, row] }
+    }
     return (meanSquares(inputs), products)
   }
 
@@ -222,18 +268,11 @@ package struct LayerQuantizer {
 
     /// The squared error that they leave: each half of the images with the levels of the other, so that a range counts by what it is
     /// worth to images that it was not taken from.
-    func noise(
-      of weight: QuantizedWeight, in trial: LayerTrial, split: Int
-    ) throws(PackingError) -> Double {
-      var weight = weight
-      guard let ofHalves else {
-        weight.input = whole
-        return try trial.noise(of: weight)
-      }
-      weight.input = ofHalves.1
-      let first = try trial.noise(of: weight, rows: 0..<split)
-      weight.input = ofHalves.0
-      return try first + trial.noise(of: weight, rows: split..<trial.inputs.rows)
+    func noise(of weight: LayerTrial.Weight, in trial: LayerTrial) -> Double {
+      guard let ofHalves else { return trial.noise(of: weight, levels: whole) }
+      let (split, count) = (trial.split, trial.inputs.rows)
+      return trial.noise(of: weight, levels: ofHalves.1, rows: 0..<split)
+        + trial.noise(of: weight, levels: ofHalves.0, rows: split..<count)
     }
   }
 

@@ -10,15 +10,41 @@ struct LayerTrial {
   let outputs: FloatMatrix
   /// Whether inputs become levels, too.
   let isInteger: Bool
+  /// Rows before it are of one half of the images, the others of the other.
+  let split: Int
   /// How much an error in each row counts.
   let weights: [Float]
 
-  init(inputs: FloatMatrix, outputs: FloatMatrix, isInteger: Bool) {
-    (self.inputs, self.outputs, self.isInteger) = (inputs, outputs, isInteger)
+  init(inputs: FloatMatrix, outputs: FloatMatrix, split: Int, isInteger: Bool) {
+    (self.inputs, self.outputs, self.split, self.isInteger) = (inputs, outputs, split, isInteger)
     let squares = (0..<outputs.rows).map { Self.squares(outputs.view.row($0)) }
     let mean = squares.reduce(0, +) / Double(max(1, squares.count))
     weights = squares.map { mean > 0 && mean.isFinite ? Float(mean / ($0 + 0.1 * mean)) : 1 }
   }
+
+  /// Some of the rows of each half, at random; nil where there are not enough to choose by.
+  var excerpt: LayerTrial? {
+    func chosen(_ rows: Range<Int>) -> [Int] {
+      let count = max(min(rows.count, Self.leastRows / 2), rows.count / Self.share)
+      return rows.sorted {
+        CounterHash.value(at: UInt64($0), of: 0) < CounterHash.value(at: UInt64($1), of: 0)
+      }.prefix(count).sorted()
+    }
+    let (first, second) = (chosen(0..<split), chosen(split..<outputs.rows))
+    guard 2 * (first.count + second.count) <= outputs.rows else { return nil }
+    func rows(of matrix: FloatMatrix) -> FloatMatrix {
+      let result = FloatMatrix(rows: first.count + second.count, columns: matrix.columns)
+      for (row, source) in (first + second).enumerated() {
+        _ = result.mutable.row(row).update(fromContentsOf: matrix.view.row(source))
+      }
+      return result
+    }
+    return LayerTrial(
+      inputs: rows(of: inputs), outputs: rows(of: outputs), split: first.count, isInteger: isInteger)
+  }
+
+  /// Of the rows, an eighth is an excerpt, but not fewer than these.
+  private static let (share, leastRows) = (8, 128)
 
   /// The sum of squares of the outputs.
   var signal: Double { squares(outputs.view, weights: weights[...]) }
@@ -32,39 +58,55 @@ struct LayerTrial {
     row.reduce(0) { $0 + Double($1) * Double($1) }
   }
 
-  /// The outputs of some rows with a quantised weight, less what they should be: [R, O].
-  private func errors(_ weight: QuantizedWeight, _ rows: Range<Int>) throws(PackingError) -> FloatMatrix {
-    let (inputs, outputs) = (inputs.view[rows, 0..<inputs.columns], outputs.view[rows, 0..<outputs.columns])
-    let errors = FloatMatrix(rows: outputs.rows, columns: outputs.columns)
-    defer { withExtendedLifetime(errors) {} }
-    let arena = Arena()
-    if isInteger, weight.inner <= PackedMatrix.largestInner {
-      let multipliers = weight.smoothing.map { smoothing in
-        FloatMatrix(smoothing.map { 1 / $0 }, rows: 1, columns: weight.inner)
-      }
-      defer { withExtendedLifetime(multipliers) {} }
-      let levels = RowLevels(
-        multipliers: multipliers?.view,
-        fixed: weight.input.map { .init(scale: $0.scale, zeroPoint: $0.zeroPoint) })
-      let storage = PackedStorage()
-      let packed = try weight.levels.withUnsafeBufferPointer { bytes throws(PackingError) -> PackedMatrix? in
-        try weight.scales.withUnsafeBufferPointer { scales throws(PackingError) -> PackedMatrix? in
-          guard let bytes = bytes.baseAddress, let scales = scales.baseAddress else { return nil }
-          return try PackedMatrix(
-            LevelsView(levels: bytes, scales: scales, outputs: weight.outputs, inner: weight.inner),
-            rowLevels: levels, storage: storage)
-        }
-      }
-      if let packed {
-        Compute().linear(inputs, weight: packed, into: .store(errors.mutable), arena: arena)
-      }
-    } else {
+  /// A weight, ready for its product with the inputs.
+  struct Weight {
+    fileprivate let packed: PackedMatrix
+    /// Of the smoothing, where the product is of levels.
+    fileprivate let multipliers: FloatMatrix?
+  }
+
+  /// - Throws: `PackingError` where memory is missing.
+  func prepare(_ weight: QuantizedWeight) throws(PackingError) -> Weight {
+    let storage = PackedStorage()
+    guard isInteger, weight.inner <= PackedMatrix.largestInner else {
       let floats = FloatMatrix(rows: weight.outputs, columns: weight.inner)
       defer { withExtendedLifetime(floats) {} }
       weight.dequantize(
         into: UnsafeMutableBufferPointer(start: floats.mutable.base, count: floats.rows * floats.columns))
-      Compute.multiply(.asIs(inputs), .transposed(floats.view), into: errors.mutable, arena: arena)
+      return Weight(
+        packed: try PackedMatrix([floats.view], precision: .fp32, storage: storage), multipliers: nil)
     }
+    let multipliers = weight.smoothing.map { smoothing in
+      FloatMatrix(smoothing.map { 1 / $0 }, rows: 1, columns: weight.inner)
+    }
+    let packed = try weight.levels.withUnsafeBufferPointer { levels throws(PackingError) -> PackedMatrix in
+      try weight.scales.withUnsafeBufferPointer { scales throws(PackingError) -> PackedMatrix in
+        guard let levels = levels.baseAddress, let scales = scales.baseAddress else {
+          return PackedMatrix(describing: weight.outputs, inner: weight.inner, precision: .int8)
+        }
+        return try PackedMatrix(
+          LevelsView(levels: levels, scales: scales, outputs: weight.outputs, inner: weight.inner),
+          rowLevels: RowLevels(), storage: storage)
+      }
+    }
+    return Weight(packed: packed, multipliers: multipliers)
+  }
+
+  /// The outputs of some rows with a quantised weight, less what they should be: [R, O].
+  /// - Parameter levels: of the inputs; nil for those of each row.
+  private func errors(_ weight: Weight, levels: QuantizedWeight.Input?, _ rows: Range<Int>) -> FloatMatrix {
+    let (inputs, outputs) = (inputs.view[rows, 0..<inputs.columns], outputs.view[rows, 0..<outputs.columns])
+    let errors = FloatMatrix(rows: outputs.rows, columns: outputs.columns)
+    defer { withExtendedLifetime((errors, weight)) {} }
+    guard !rows.isEmpty, weight.packed.outputs > 0 else { return errors }
+    let levels = RowLevels(
+      multipliers: weight.multipliers?.view,
+      fixed: levels.map { .init(scale: $0.scale, zeroPoint: $0.zeroPoint) })
+    let arena = Arena()
+    let (compute, packed) = (Compute(), weight.packed)
+    compute.linear(
+      compute.rows(inputs, for: packed.precision, levels: levels, arena: arena), weight: packed,
+      into: .store(errors.mutable))
     for row in 0..<errors.rows {
       let (found, wanted) = (errors.mutable.row(row), outputs.row(row))
       for column in 0..<errors.columns { found[column] -= wanted[column] }
@@ -74,24 +116,39 @@ struct LayerTrial {
 
   private var allRows: Range<Int> { 0..<outputs.rows }
 
-  /// The squared error of the outputs.
-  /// - Parameter rows: those that count; nil for all.
-  func noise(of weight: QuantizedWeight, rows: Range<Int>? = nil) throws(PackingError) -> Double {
+  /// The squared error of the outputs; infinite where one is not a number.
+  /// - Parameters:
+  ///   - levels: of the inputs; nil for those of each row.
+  ///   - rows: those that count; nil for all.
+  func noise(of weight: Weight, levels: QuantizedWeight.Input?, rows: Range<Int>? = nil) -> Double {
     let rows = rows ?? allRows
-    let errors = try errors(weight, rows)
+    let errors = errors(weight, levels: levels, rows)
     defer { withExtendedLifetime(errors) {} }
-    return squares(errors.view, weights: weights[rows])
+    let noise = squares(errors.view, weights: weights[rows])
+    return noise.isNaN ? .infinity : noise
+  }
+
+  /// What a quantised weight with its levels makes wrong.
+  struct Outcome {
+    /// [R, O]
+    fileprivate let errors: FloatMatrix
+    /// The squared error of the outputs.
+    let noise: Double
+  }
+
+  /// - Throws: `PackingError` where memory is missing.
+  func outcome(of weight: QuantizedWeight) throws(PackingError) -> Outcome {
+    let errors = errors(try prepare(weight), levels: weight.input, allRows)
+    defer { withExtendedLifetime(errors) {} }
+    return Outcome(errors: errors, noise: squares(errors.view, weights: weights[...]))
   }
 
   /// Takes the mean error out through the bias, where that holds for inputs that it was not computed from.
   /// - Parameter bias: what it is; nil where there is none, or none that may change.
   /// - Returns: the squared error of the outputs that is left, and the bias where it changes.
-  func correct(
-    _ weight: QuantizedWeight, bias: [Float]?
-  ) throws(PackingError) -> (noise: Double, bias: [Float]?) {
-    let errors = try errors(weight, allRows)
+  func correct(_ outcome: Outcome, bias: [Float]?) -> (noise: Double, bias: [Float]?) {
+    let (errors, noise) = (outcome.errors, outcome.noise)
     defer { withExtendedLifetime(errors) {} }
-    let noise = squares(errors.view, weights: weights[...])
     guard let bias, errors.rows >= 16 else { return (noise, nil) }
     let even = means(errors, of: stride(from: 0, to: errors.rows, by: 2))
     let odd = stride(from: 1, to: errors.rows, by: 2)

@@ -115,8 +115,8 @@ public struct Quantizer {
     let budget = (192 << 20) + model.parameterCount
     return min(4096, max(1024, budget / max(1, rowBytes)))
   }
-  /// Images on which each layer alone is tried.
-  private static let weighedImages = 8
+  /// Images on which each layer alone is tried: more where it depends on that which layers stay floats.
+  private var weighedImages: Int { options.minCosine != nil || options.maxDrop != nil ? 8 : 4 }
 
   /// Quantises the model.
   /// - Parameters:
@@ -128,7 +128,7 @@ public struct Quantizer {
     progress: @escaping Progress = { _, _ in }
   ) throws -> Result {
     let layers = try quantize(try observe(calibration.images, progress), progress)
-    let errors = try weigh(layers, Array(calibration.comparison.prefix(Self.weighedImages)), progress)
+    let errors = try weigh(layers, Array(calibration.comparison.prefix(weighedImages)), progress)
     var kept = model.quantizableLayers.map(\.name).filter(options.keeps).map { ($0, KeepReason.keep) }
     let worst = layers.map(\.name).filter { errors[$0] != nil }.sorted { errors[$0] ?? 0 > errors[$1] ?? 0 }
     let count = try numberToKeep(worst, layers, calibration, accuracy, progress)
@@ -216,30 +216,10 @@ public struct Quantizer {
   private func weigh(
     _ layers: [QuantizedLayer], _ images: [Image], _ progress: @escaping Progress
   ) throws -> [String: Double] {
-    let wanted = try features(of: model, images)
-    func error(_ layers: [QuantizedLayer]) throws -> Double {
-      let found = try features(of: try open(Self.substitutes(layers)), images)
-      let errors = zip(wanted, found).map { wanted, found in
-        wanted.withUnsafeBufferPointer { a in found.withUnsafeBufferPointer { 1 - Vectors.cosine(a, $0) } }
-      }
-      return errors.reduce(0, +) / Double(max(1, errors.count))
-    }
-    // What attention in bfloat16 does by itself.
-    let base = try error([])
-    var errors: [String: Double] = [:]
-    for (index, layer) in layers.enumerated() {
-      errors[layer.name] = max(0, try error([layer]) - base)
-      progress(.weighing, Double(index + 1) / Double(layers.count))
-    }
-    return errors
-  }
-
-  private func features(of model: VisionTransformer, _ images: [Image]) throws -> [[Float]] {
-    try ImageRuns(pool: pool, cancellation: cancellation).map(
-      images, sessions: { InferenceSession(model) },
-      body: { session, image in
-        session.run(.images([image]), allTokens: false) { Array($0.features.row(0)) }
-      })
+    try LayerErrors(
+      reference: model, plain: try open(LayerSubstitutes()), images: images, pool: pool,
+      cancellation: cancellation
+    ).measure(layers, progress: { progress(.weighing, $0) })
   }
 
   /// The least number of layers, those with the largest errors, that must stay floats for the bounds to hold.
@@ -288,7 +268,7 @@ public struct Quantizer {
 
   // MARK: Models
 
-  private static func substitutes(_ layers: [QuantizedLayer]) -> LayerSubstitutes {
+  static func substitutes(_ layers: [QuantizedLayer]) -> LayerSubstitutes {
     var result = LayerSubstitutes()
     for layer in layers {
       result.weights["\(layer.name).weight"] = layer.weight

@@ -10,20 +10,8 @@ package enum Triangular {
     let n = a.rows
     for start in stride(from: 0, to: n, by: block) {
       let end = min(n, start + block)
-      for column in start..<end {
-        let pivots = a.mutable.row(column)
-        var pivot = Double(pivots[column])
-        for k in start..<column { pivot -= Double(pivots[k]) * Double(pivots[k]) }
-        guard pivot > 0, pivot.isFinite else { return false }
-        let root = Float(pivot.squareRoot())
-        pivots[column] = root
-        for row in column + 1..<max(n, column + 1) {
-          let values = a.mutable.row(row)
-          var sum = values[column]
-          for k in start..<column { sum -= values[k] * pivots[k] }
-          values[column] = sum / root
-        }
-      }
+      guard factorizeSquare(a, start..<end) else { return false }
+      solve(a, start..<end)
       guard end < n else { break }
       // What is left: A22 -= L21 · L21ᵀ.
       let panel = FloatMatrix(rows: n - end, columns: end - start)
@@ -48,6 +36,44 @@ package enum Triangular {
     return true
   }
 
+  /// The factor of a square on the diagonal.
+  private static func factorizeSquare(_ a: FloatMatrix, _ square: Range<Int>) -> Bool {
+    for column in square {
+      let pivots = a.mutable.row(column)
+      var pivot = Double(pivots[column])
+      for k in square.lowerBound..<column { pivot -= Double(pivots[k]) * Double(pivots[k]) }
+      guard pivot > 0, pivot.isFinite else { return false }
+      let root = Float(pivot.squareRoot())
+      pivots[column] = root
+      for row in column + 1..<max(square.upperBound, column + 1) {
+        let values = a.mutable.row(row)
+        var sum = values[column]
+        for k in square.lowerBound..<column { sum -= values[k] * pivots[k] }
+        values[column] = sum / root
+      }
+    }
+    return true
+  }
+
+  /// The rows below a square that was factorised: each is the solution of X · Lᵀ = A.
+  private static func solve(_ a: FloatMatrix, _ square: Range<Int>) {
+    let (start, width) = (square.lowerBound, square.count)
+    let transposed = FloatMatrix(rows: width, columns: width)
+    defer { withExtendedLifetime(transposed) {} }
+    for row in 0..<width {
+      for column in 0...row { transposed[column, row] = a[start + row, start + column] }
+    }
+    for row in square.upperBound..<max(a.rows, square.upperBound) {
+      let values = UnsafeMutableBufferPointer(rebasing: a.mutable.row(row)[square])
+      for k in 0..<width {
+        let factors = transposed.view.row(k)
+        let value = values[k] / factors[k]
+        values[k] = value
+        for column in k + 1..<max(width, k + 1) { values[column] -= value * factors[column] }
+      }
+    }
+  }
+
   /// L⁻¹ of the lower triangle.
   package static func inverse(of l: FloatMatrix, arena: Arena) -> FloatMatrix {
     let n = l.rows
@@ -55,10 +81,12 @@ package enum Triangular {
     for start in stride(from: 0, to: n, by: block) {
       let end = min(n, start + block)
       let rows = inverse.mutable[start..<end, 0..<end]
-      if start > 0 {
+      // Columns of the inverse have nothing above the diagonal.
+      for first in stride(from: 0, to: start, by: 4 * block) {
+        let columns = first..<min(start, first + 4 * block)
         Compute.multiply(
-          .asIs(l.view[start..<end, 0..<start]), .asIs(inverse.view[0..<start, 0..<start]),
-          into: inverse.mutable[start..<end, 0..<start], arena: arena)
+          .asIs(l.view[start..<end, first..<start]), .asIs(inverse.view[first..<start, columns]),
+          into: inverse.mutable[start..<end, columns], arena: arena)
       }
       // The block's own rows: L_ii · X = I - what was summed up.
       for row in start..<end {

@@ -141,6 +141,31 @@ public final class VisionTransformer: Sendable {
       }
   }
 
+  /// The same model with something else in the place of some tensors of one part of the network; what lies elsewhere is shared.
+  /// - Parameters:
+  ///   - place: where the tensors are.
+  ///   - pool: threads that pack.
+  /// - Throws: as above.
+  package init(
+    _ model: VisionTransformer, substitutes: LayerSubstitutes, in place: QuantizableLayer.Place,
+    pool: ThreadPool?
+  ) throws(CheckpointError) {
+    (configuration, transform, labels) = (model.configuration, model.transform, model.labels)
+    (path, tensors, warnings, grid) = (model.path, model.tensors, model.warnings, model.grid)
+    (describesOnly, configurationFiles) = (model.describesOnly, model.configurationFiles)
+    (fileLimits, precision) = (model.fileLimits, model.precision)
+    (family, architectureName, patchPositions) = (model.family, model.architectureName, model.patchPositions)
+    if case .block(let index) = place {
+      parameters = try model.parameters.replacingBlock(
+        index, model.tensors, configuration: model.configuration, precision: model.precision, pool: pool,
+        substitutes: substitutes)
+    } else {
+      parameters = try Parameters(
+        model.tensors, configuration: model.configuration, precision: model.precision, pool: pool,
+        describesOnly: false, substitutes: substitutes, sharing: model.parameters)
+    }
+  }
+
   /// What the architecture is called: timm's name, or transformers' model type; where neither is known, the architecture of timm that the
   /// tensors are like.
   public let family: String?

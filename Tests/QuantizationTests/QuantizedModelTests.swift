@@ -102,6 +102,50 @@ import VisionTransformer
     for row in logits(model, images) { #expect(row.allSatisfy { $0.isFinite }) }
   }
 
+  /// A layer's error is that of a model in which it alone is quantised, wherever it is in the network.
+  @Test(arguments: ["sample", "timm-dinov2-giant", "timm-map", "timm-parallel-things", "timm-deit-distilled"])
+  func errorsOfLayersAlone(_ name: String) throws {
+    let checkpoint = try name == "sample" ? Checkpoint(Self.sample) : Fixtures.checkpoint(name)
+    var options = QuantizationOptions()
+    options.scheme = .w8a8Static
+    let quantizer = try Quantizer(checkpoint, options: options, threads: 2)
+    let images = Array(try calibration(quantizer).images.prefix(3))
+    let result = try quantizer.run(CalibrationImages(images))
+    #expect(result.errors.count == result.layers.count)
+
+    func features(_ layers: [QuantizedLayer]?) throws -> [[Float]] {
+      var open = VisionTransformer.Options(precision: layers == nil ? .fp32 : .int8)
+      open.substitutes = layers.map { layers in
+        LayerSubstitutes(
+          weights: Dictionary(uniqueKeysWithValues: layers.map { ("\($0.name).weight", $0.weight) }),
+          biases: Dictionary(
+            uniqueKeysWithValues: layers.compactMap { layer in layer.bias.map { ("\(layer.name).bias", $0) } }))
+      }
+      let session = InferenceSession(try VisionTransformer(checkpoint, options: open))
+      return images.map { image in
+        session.run(.images([image]), allTokens: false) { $0.features.row(0).map { $0 } }
+      }
+    }
+    func cosine(_ a: [Float], _ b: [Float]) -> Double {
+      func product(_ a: [Float], _ b: [Float]) -> Double {
+        zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+      }
+      return product(a, b) / (product(a, a).squareRoot() * product(b, b).squareRoot())
+    }
+    let wanted = try features(nil)
+    func error(_ layers: [QuantizedLayer]) throws -> Double {
+      let cosines = zip(wanted, try features(layers)).map(cosine)
+      return cosines.reduce(0) { $0 + 1 - $1 } / Double(cosines.count)
+    }
+    let base = try error([])
+    for layer in result.layers {
+      let found = try #require(result.errors[layer.name])
+      let alone = max(0, try error([layer]) - base)
+      #expect(abs(found - alone) < 1e-12, "\(layer.name): \(found), \(alone)")
+    }
+    #expect(result.errors.values.contains { $0 > 1e-9 })
+  }
+
   /// The worst layers stay floats until the bound holds, and no more of them than that.
   @Test func keepsLayersForABound() throws {
     var options = QuantizationOptions()

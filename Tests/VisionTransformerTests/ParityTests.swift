@@ -93,6 +93,33 @@ import VisionTransformer
     }
   }
 
+  /// Going on from the tokens before a block gives the bits of the whole walk.
+  @Test(arguments: ["timm-dinov2", "timm-res-post", "timm-parallel-scaling", "timm-map", "timm-parallel-things"])
+  func runsOnFromABlock(_ name: String) throws {
+    let folder = Fixtures.models.appending(name)
+    let model = try VisionTransformer(Checkpoint(folder))
+    let input = try #require(try Fixtures.tensors(folder.appending("expected.safetensors"))["input"])
+    let session = InferenceSession(model)
+    let whole = session.run(.tensors([input]), allTokens: false) { flat($0.features) }
+    let allTokens = session.run(.tensors([input])) { flat($0.tokens) }
+    var tokens = session.run(.tensors([input]), upTo: 0) { flat($0) }
+    let dim = model.configuration.embedDim
+    for block in 1...model.configuration.depth {
+      let next = tokens.withUnsafeBufferPointer { buffer -> [Float]? in
+        guard let base = buffer.baseAddress else { return nil }
+        let view = MatrixView(base: base, rows: buffer.count / dim, columns: dim)
+        #expect(session.run(view, batch: 1, from: block, allTokens: false) { flat($0.features) } == whole)
+        #expect(session.run(view, batch: 1, from: block) { flat($0.tokens) } == allTokens)
+        guard block < model.configuration.depth else { return nil }
+        return session.run(view, batch: 1, through: block) { flat($0) }
+      }
+      if let next {
+        #expect(next == session.run(.tensors([input]), upTo: block) { flat($0) })
+        tokens = next
+      }
+    }
+  }
+
   private func compare(_ model: VisionTransformer, with expected: [String: [Float]], compute: Compute) throws
   {
     let input = try #require(expected["input"])

@@ -95,16 +95,59 @@ public final class InferenceSession {
         let tokens = encode(
           batch, blocks: depth, leading: looksAtAll ? nil : model.configuration.numReadTokens,
           observer: observer, attention: attention, layerInputs: layerInputs)
-        let normed = normalized(tokens)
-        observer?(.norm, normed)
-        return timed(.head) {
-          let features = pool(normed, batch: batch.count)
-          return Output(
-            tokens: normed, features: features, logits: classify(features, tokens: normed),
-            embeddings: project(features))
-        }
+        return finish(tokens, batch: batch.count, observer: observer)
       }
       return try body(output)
+    }
+  }
+
+  /// Runs the rest of the network, with the same bits as the whole.
+  /// - Parameters:
+  ///   - tokens: [B * N, D], as they are before the block `block`; that of the index `depth` is what follows the last.
+  ///   - batch: B
+  ///   - allTokens, body: as above.
+  package func run<R>(
+    _ tokens: MatrixView, batch: Int, from block: Int, allTokens: Bool = true, body: (Output) throws -> R
+  ) rethrows -> R {
+    try arena.scope {
+      let depth = model.configuration.depth
+      let tokens = walk(
+        copy(tokens), batch: batch, blocks: block..<depth,
+        leading: allTokens ? nil : model.configuration.numReadTokens)
+      return try body(finish(tokens, batch: batch, observer: nil))
+    }
+  }
+
+  /// Runs one block.
+  /// - Parameters:
+  ///   - tokens: [B * N, D], as they are before it.
+  ///   - batch: B
+  ///   - body: receives its output, [B * N, D].
+  package func run<R>(
+    _ tokens: MatrixView, batch: Int, through block: Int, body: (MatrixView) throws -> R
+  ) rethrows -> R {
+    try arena.scope {
+      try body(walk(copy(tokens), batch: batch, blocks: block..<block + 1, leading: nil))
+    }
+  }
+
+  private func copy(_ tokens: MatrixView) -> MutableMatrixView {
+    let result = arena.matrix(rows: tokens.rows, columns: tokens.columns)
+    result.copy(from: tokens)
+    return result
+  }
+
+  /// What follows the blocks.
+  private func finish(
+    _ tokens: MatrixView, batch: Int, observer: ((Stage, MatrixView) -> Void)?
+  ) -> Output {
+    let normed = normalized(tokens)
+    observer?(.norm, normed)
+    return timed(.head) {
+      let features = pool(normed, batch: batch)
+      return Output(
+        tokens: normed, features: features, logits: classify(features, tokens: normed),
+        embeddings: project(features))
     }
   }
 
@@ -144,19 +187,30 @@ public final class InferenceSession {
   ) -> MatrixView {
     let tokens = timed(.patchEmbedding) { embed(batch) }
     observer?(.embeddings, tokens.view)
-    let blocks = model.parameters.blocks.prefix(blocks)
+    return walk(
+      tokens, batch: batch.count, blocks: 0..<blocks, leading: leading, observer: observer,
+      attention: attention, layerInputs: layerInputs)
+  }
+
+  /// Tokens [B * N, D] after some blocks, computed where they are.
+  private func walk(
+    _ tokens: MutableMatrixView, batch: Int, blocks indices: Range<Int>, leading: Int?,
+    observer: ((Stage, MatrixView) -> Void)? = nil, attention: AttentionObserver? = nil,
+    layerInputs: LayerInputObserver? = nil
+  ) -> MatrixView {
+    let blocks = model.parameters.blocks
     let walk = BlockWalk(
-      model, tokens: tokens, images: batch.count, arena: arena, clock: clock,
-      layerInputs: layerInputs)
+      model, tokens: tokens, images: batch, arena: arena, clock: clock, layerInputs: layerInputs)
     // Somebody who looks at the tokens after a block wants them before the next has begun.
     let pauses = observer != nil
-    for (index, block) in blocks.enumerated() {
-      if pauses || index == 0 {
+    for index in indices {
+      let block = blocks[index]
+      if pauses || index == indices.lowerBound {
         compute.forEachRowBlock(tokens.rows, arenas: arenas) { rows, arena, lane in
           walk.begin(block, rows, walk.lane(lane, arena))
         }
       }
-      let isLast = index + 1 == blocks.count
+      let isLast = index + 1 == indices.upperBound
       if isLast, let leading {
         let walk = walk.narrowed(to: leading, compute, arena)
         timed(.attention) { walk.attend(block, compute, arena) }

@@ -89,7 +89,7 @@ struct Parameters: Sendable {
   /// [grid.height * grid.width, D], for the grid for which they were trained; empty where there are none.
   let patchPositions: [Float]
   let preNorm: Norm?
-  let blocks: [Block]
+  private(set) var blocks: [Block]
   let norm: Norm?
   let attentionPool: AttentionPool?
   let featureNorm: Norm?
@@ -106,7 +106,7 @@ struct Parameters: Sendable {
   /// The file's tensors that take part, by their names there.
   let tensorNames: Set<String>
   /// Keeps alive what the matrices point into.
-  private let storage: PackedStorage
+  private var storages: [PackedStorage]
 
   /// Reads every weight once, and packs it.
   /// - Parameters:
@@ -114,11 +114,12 @@ struct Parameters: Sendable {
   ///   - pool: threads that pack.
   ///   - describesOnly: whether no weight is read; the parameters are then of no use but to be counted.
   ///   - substitutes: what takes the place of some tensors.
+  ///   - sharing: whose blocks are taken instead of reading them.
   /// - Throws: `CheckpointError` where a tensor is missing, has another shape or a type that is no weight's, or holds a NaN or an
   ///   infinity.
   init(
     _ tensors: NamedTensors, configuration: ViTConfiguration, precision: Precision, pool: ThreadPool?,
-    describesOnly: Bool, substitutes: LayerSubstitutes?
+    describesOnly: Bool, substitutes: LayerSubstitutes?, sharing others: Parameters? = nil
   ) throws(CheckpointError) {
     var reader = ParameterReader(
       tensors, configuration, precision: precision, pool: pool, describesOnly: describesOnly,
@@ -129,8 +130,8 @@ struct Parameters: Sendable {
     patchNorm = configuration.hasPatchNorm ? try reader.norm("patch_embed.norm", dim: d) : nil
     (prefixTokens, patchPositions) = try reader.tokens()
     preNorm = configuration.hasPreNorm ? try reader.norm("norm_pre", dim: d) : nil
-    var blocks: [Block] = []
-    for index in 0..<configuration.depth { blocks.append(try reader.block(index)) }
+    var blocks = others?.blocks ?? []
+    for index in blocks.count..<configuration.depth { blocks.append(try reader.block(index)) }
     self.blocks = blocks
     norm = configuration.hasNorm ? try reader.norm("norm", dim: configuration.normDim) : nil
     attentionPool = configuration.globalPool == .attention ? try reader.attentionPool() : nil
@@ -151,8 +152,23 @@ struct Parameters: Sendable {
     } else {
       projection = nil
     }
-    count = reader.weights.count
-    tensorNames = reader.weights.names
-    storage = reader.storage
+    count = others?.count ?? reader.weights.count
+    tensorNames = others?.tensorNames ?? reader.weights.names
+    storages = (others?.storages ?? []) + [reader.storage]
+  }
+
+  /// The same but for one block, which is read anew.
+  /// - Throws: as `init`.
+  func replacingBlock(
+    _ index: Int, _ tensors: NamedTensors, configuration: ViTConfiguration, precision: Precision,
+    pool: ThreadPool?, substitutes: LayerSubstitutes
+  ) throws(CheckpointError) -> Parameters {
+    var reader = ParameterReader(
+      tensors, configuration, precision: precision, pool: pool, describesOnly: false, substitutes: substitutes
+    )
+    var result = self
+    result.blocks[index] = try reader.block(index)
+    result.storages.append(reader.storage)
+    return result
   }
 }

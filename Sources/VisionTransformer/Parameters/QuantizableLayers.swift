@@ -6,39 +6,47 @@ package struct QuantizableLayer: Sendable {
   package let name: String
   /// Of the weight: [O, ...].
   package let shape: [Int]
-  /// Whether it is of a block, so that its products can be of integers.
-  package let isInBlock: Bool
+  package let place: Place
   /// Whether its input can be looked at and divided beforehand: not where a weight is cut into several layers.
   package let readsAlone: Bool
+
+  package enum Place: Sendable, Hashable {
+    case patchEmbedding
+    /// Of a block, so that its products can be of integers.
+    case block(Int)
+    /// What follows the blocks.
+    case head
+  }
+
+  package var isInBlock: Bool {
+    if case .block = place { true } else { false }
+  }
 }
 
 extension VisionTransformer {
   /// The layers whose weights can be stored as integers, in the order of the network.
   package var quantizableLayers: [QuantizableLayer] {
     var layers: [QuantizableLayer] = []
-    func add(_ name: String, isInBlock: Bool, readsAlone: Bool) {
+    func add(_ name: String, _ place: QuantizableLayer.Place, readsAlone: Bool = false) {
       guard let shape = tensors.shape(of: "\(name).weight"), shape.count >= 2 else { return }
-      layers.append(
-        QuantizableLayer(name: name, shape: shape, isInBlock: isInBlock, readsAlone: readsAlone))
+      layers.append(QuantizableLayer(name: name, shape: shape, place: place, readsAlone: readsAlone))
     }
-    if parameters.stem == nil { add("patch_embed.proj", isInBlock: false, readsAlone: false) }
+    if parameters.stem == nil { add("patch_embed.proj", .patchEmbedding) }
     for (index, block) in parameters.blocks.enumerated() {
       let named =
         block.attentions.flatMap { [$0.qkv, $0.projection] } + block.mlps.flatMap { [$0.fc1, $0.fc2] }
-      for layer in named { layer.name.map { add($0, isInBlock: true, readsAlone: true) } }
-      for part in ["in_proj", "out_proj"] {
-        add("blocks.\(index).\(part)", isInBlock: true, readsAlone: false)
-      }
+      for layer in named { layer.name.map { add($0, .block(index), readsAlone: true) } }
+      for part in ["in_proj", "out_proj"] { add("blocks.\(index).\(part)", .block(index)) }
     }
     if parameters.attentionPool != nil {
       for part in ["q", "kv", "proj", "mlp.fc1", "mlp.fc2"] {
-        add("attn_pool.\(part)", isInBlock: false, readsAlone: false)
+        add("attn_pool.\(part)", .head)
       }
     }
-    if parameters.representation != nil { add("pre_logits.fc", isInBlock: false, readsAlone: false) }
-    if parameters.head != nil { add("head", isInBlock: false, readsAlone: false) }
-    if parameters.distillationHead != nil { add("head_dist", isInBlock: false, readsAlone: false) }
-    if parameters.projection != nil { add("visual_projection", isInBlock: false, readsAlone: false) }
+    if parameters.representation != nil { add("pre_logits.fc", .head) }
+    if parameters.head != nil { add("head", .head) }
+    if parameters.distillationHead != nil { add("head_dist", .head) }
+    if parameters.projection != nil { add("visual_projection", .head) }
     return layers
   }
 

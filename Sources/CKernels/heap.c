@@ -9,3 +9,9 @@ void ckernels_use_one_heap(void) {
   mallopt(M_ARENA_MAX, 1);
 #endif
 }
+
+void ckernels_trim_heap(void) {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}

@@ -9,4 +9,10 @@ public enum Heap {
   public static func shareAmongThreads() {
     ckernels_use_one_heap()
   }
+
+  /// Gives back what the C library kept of memory that was freed: between two parts of a program of which each needs much, and not what
+  /// the other had.
+  public static func trim() {
+    ckernels_trim_heap()
+  }
 }

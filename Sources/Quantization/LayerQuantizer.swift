@@ -113,7 +113,7 @@ package struct LayerQuantizer {
         least = min(least, noise)
       }
       // The others' weights need not be kept.
-      let finalists = excerpt == nil ? 1 : max(4, choices.count * (1 + exponents.count) / 12)
+      let finalists = excerpt == nil ? 1 : max(3, choices.count * (1 + exponents.count) / 12)
       best = Array(best.sorted { $0.noise < $1.noise }.prefix(finalists))
     }
     if excerpt != nil {

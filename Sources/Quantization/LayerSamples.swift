@@ -78,9 +78,12 @@ struct ColumnRanges: Sendable {
   }
 
   mutating func extend(_ row: UnsafeBufferPointer<Float>) {
-    for k in least.indices {
-      least[k] = min(least[k], row[k])
-      largest[k] = max(largest[k], row[k])
+    precondition(row.count == least.count, "a row of \(row.count) values, not of \(least.count)")
+    least.withUnsafeMutableBufferPointer { least in
+      for k in least.indices { least[k] = row[k] < least[k] ? row[k] : least[k] }
+    }
+    largest.withUnsafeMutableBufferPointer { largest in
+      for k in largest.indices { largest[k] = row[k] > largest[k] ? row[k] : largest[k] }
     }
   }
 

@@ -128,6 +128,7 @@ public struct Quantizer {
     progress: @escaping Progress = { _, _ in }
   ) throws -> Result {
     let layers = try quantize(try observe(calibration.images, progress), progress)
+    Heap.trim()
     let errors = try weigh(layers, Array(calibration.comparison.prefix(weighedImages)), progress)
     var kept = model.quantizableLayers.map(\.name).filter(options.keeps).map { ($0, KeepReason.keep) }
     let worst = layers.map(\.name).filter { errors[$0] != nil }.sorted { errors[$0] ?? 0 > errors[$1] ?? 0 }

@@ -156,6 +156,9 @@ void ckernels_float64_to_float32(const void *source, float *out, size_t count);
 /// Makes the threads share one heap (glibc's `M_ARENA_MAX`); does nothing with other C libraries.
 void ckernels_use_one_heap(void);
 
+/// Gives pages of the heap that hold nothing back to the system (glibc's `malloc_trim`); does nothing with other C libraries.
+void ckernels_trim_heap(void);
+
 /// Cores in the affinity mask of the calling thread; 0 if unknown.
 size_t ckernels_affinity_cores(void);
 

@@ -76,7 +76,8 @@ package struct LayerQuantizer {
     let known = if let outcome { outcome } else { try trial.outcome(of: result) }
     let (noise, bias) = trial.correct(known, bias: options.correctsBiases ? layer.bias : nil)
     return QuantizedLayer(
-      name: layer.name, weight: result, bias: bias, smoothing: best.exponent, signal: trial.signal, noise: noise)
+      name: layer.name, weight: result, bias: bias, smoothing: best.exponent, signal: trial.signal,
+      noise: noise)
   }
 
   // MARK: Search

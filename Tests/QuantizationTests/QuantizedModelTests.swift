@@ -119,7 +119,8 @@ import VisionTransformer
         LayerSubstitutes(
           weights: Dictionary(uniqueKeysWithValues: layers.map { ("\($0.name).weight", $0.weight) }),
           biases: Dictionary(
-            uniqueKeysWithValues: layers.compactMap { layer in layer.bias.map { ("\(layer.name).bias", $0) } }))
+            uniqueKeysWithValues: layers.compactMap { layer in layer.bias.map { ("\(layer.name).bias", $0) } }
+          ))
       }
       let session = InferenceSession(try VisionTransformer(checkpoint, options: open))
       return images.map { image in

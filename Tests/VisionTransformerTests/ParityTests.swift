@@ -94,7 +94,9 @@ import VisionTransformer
   }
 
   /// Going on from the tokens before a block gives the bits of the whole walk.
-  @Test(arguments: ["timm-dinov2", "timm-res-post", "timm-parallel-scaling", "timm-map", "timm-parallel-things"])
+  @Test(arguments: [
+    "timm-dinov2", "timm-res-post", "timm-parallel-scaling", "timm-map", "timm-parallel-things",
+  ])
   func runsOnFromABlock(_ name: String) throws {
     let folder = Fixtures.models.appending(name)
     let model = try VisionTransformer(Checkpoint(folder))

@@ -26,7 +26,7 @@ struct LayerErrors {
   }
 
   /// - Parameters:
-  ///   - layers: of which some may be anywhere in the network.
+  ///   - layers: of the model, in any order.
   ///   - progress: told which share is done.
   /// - Returns: the errors by the layers' names.
   /// - Throws: `CheckpointError` where memory is missing, `CancellationError`.
@@ -40,6 +40,7 @@ struct LayerErrors {
     let base = try error(of: plain, travellers, from: nil)
     let byName = Dictionary(uniqueKeysWithValues: layers.map { ($0.name, $0) })
     let depth = plain.configuration.depth
+    let all = plain.quantizableLayers
     var errors: [String: Double] = [:]
     for place in [.patchEmbedding] + (0..<depth).map(QuantizableLayer.Place.block) + [.head] {
       let start: Int? =
@@ -49,7 +50,7 @@ struct LayerErrors {
         case .head: depth
         }
       if let start { travellers = try advanced(travellers, to: start) }
-      for layer in plain.quantizableLayers where layer.place == place {
+      for layer in all where layer.place == place {
         guard let quantized = byName[layer.name] else { continue }
         let model = try VisionTransformer(
           plain, substitutes: Quantizer.substitutes([quantized]), in: place, pool: pool)
@@ -88,7 +89,7 @@ struct LayerErrors {
       guard let tokens = traveller.tokens else {
         return session.run(.images([traveller.image]), upTo: block - 1, body: with)
       }
-      return session.run(tokens.view, batch: 1, through: block - 1, body: with)
+      return session.run(tokens.view, batch: 1, block: block - 1, body: with)
     }
   }
 

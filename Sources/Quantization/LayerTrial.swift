@@ -13,41 +13,51 @@ struct LayerTrial {
   /// Rows before it are of one half of the images, the others of the other.
   let split: Int
   /// How much an error in each row counts.
-  let weights: [Float]
+  let rowWeights: [Float]
 
   init(inputs: FloatMatrix, outputs: FloatMatrix, split: Int, isInteger: Bool) {
-    (self.inputs, self.outputs, self.split, self.isInteger) = (inputs, outputs, split, isInteger)
     let squares = (0..<outputs.rows).map { Self.squares(outputs.view.row($0)) }
     let mean = squares.reduce(0, +) / Double(max(1, squares.count))
-    weights = squares.map { mean > 0 && mean.isFinite ? Float(mean / ($0 + 0.1 * mean)) : 1 }
+    self.init(
+      inputs: inputs, outputs: outputs, split: split, isInteger: isInteger,
+      rowWeights: squares.map { mean > 0 && mean.isFinite ? Float(mean / ($0 + 0.1 * mean)) : 1 })
   }
 
-  /// Some of the rows of each half, at random; nil where there are not enough to choose by.
-  var excerpt: LayerTrial? {
+  private init(
+    inputs: FloatMatrix, outputs: FloatMatrix, split: Int, isInteger: Bool, rowWeights: [Float]
+  ) {
+    (self.inputs, self.outputs, self.split) = (inputs, outputs, split)
+    (self.isInteger, self.rowWeights) = (isInteger, rowWeights)
+  }
+
+  /// Some of the rows of each half, at random, which count as they do here; nil where there are not enough to choose by.
+  func excerpt() -> LayerTrial? {
     func chosen(_ rows: Range<Int>) -> [Int] {
       let count = max(min(rows.count, Self.leastRows / 2), rows.count / Self.share)
       return rows.sorted {
         CounterHash.value(at: UInt64($0), of: 0) < CounterHash.value(at: UInt64($1), of: 0)
       }.prefix(count).sorted()
     }
-    let (first, second) = (chosen(0..<split), chosen(split..<outputs.rows))
-    guard 2 * (first.count + second.count) <= outputs.rows else { return nil }
+    let first = chosen(0..<split)
+    let chosen = first + chosen(split..<outputs.rows)
+    guard 2 * chosen.count <= outputs.rows else { return nil }
     func rows(of matrix: FloatMatrix) -> FloatMatrix {
-      let result = FloatMatrix(rows: first.count + second.count, columns: matrix.columns)
-      for (row, source) in (first + second).enumerated() {
+      let result = FloatMatrix(rows: chosen.count, columns: matrix.columns)
+      for (row, source) in chosen.enumerated() {
         _ = result.mutable.row(row).update(fromContentsOf: matrix.view.row(source))
       }
       return result
     }
     return LayerTrial(
-      inputs: rows(of: inputs), outputs: rows(of: outputs), split: first.count, isInteger: isInteger)
+      inputs: rows(of: inputs), outputs: rows(of: outputs), split: first.count, isInteger: isInteger,
+      rowWeights: chosen.map { rowWeights[$0] })
   }
 
   /// Of the rows, an eighth is an excerpt, but not fewer than these.
   private static let (share, leastRows) = (8, 128)
 
   /// The sum of squares of the outputs.
-  var signal: Double { squares(outputs.view, weights: weights[...]) }
+  var signal: Double { squares(outputs.view, weights: rowWeights[...]) }
 
   private func squares(_ matrix: MatrixView, weights: ArraySlice<Float>) -> Double {
     zip(weights, 0..<matrix.rows).reduce(0) { $0 + Double($1.0) * Self.squares(matrix.row($1.1)) }
@@ -59,21 +69,21 @@ struct LayerTrial {
   }
 
   /// A weight, ready for its product with the inputs.
-  struct Weight {
+  struct PreparedWeight {
     fileprivate let packed: PackedMatrix
     /// Of the smoothing, where the product is of levels.
     fileprivate let multipliers: FloatMatrix?
   }
 
-  /// - Throws: `PackingError` where memory is missing.
-  func prepare(_ weight: QuantizedWeight) throws(PackingError) -> Weight {
+  /// - Throws: `PackingError` where memory is missing, or a weight overflows.
+  func prepare(_ weight: QuantizedWeight) throws(PackingError) -> PreparedWeight {
     let storage = PackedStorage()
     guard isInteger, weight.inner <= PackedMatrix.largestInner else {
       let floats = FloatMatrix(rows: weight.outputs, columns: weight.inner)
       defer { withExtendedLifetime(floats) {} }
       weight.dequantize(
         into: UnsafeMutableBufferPointer(start: floats.mutable.base, count: floats.rows * floats.columns))
-      return Weight(
+      return PreparedWeight(
         packed: try PackedMatrix([floats.view], precision: .fp32, storage: storage), multipliers: nil)
     }
     let multipliers = weight.smoothing.map { smoothing in
@@ -89,12 +99,14 @@ struct LayerTrial {
           rowLevels: RowLevels(), storage: storage)
       }
     }
-    return Weight(packed: packed, multipliers: multipliers)
+    return PreparedWeight(packed: packed, multipliers: multipliers)
   }
 
   /// The outputs of some rows with a quantised weight, less what they should be: [R, O].
   /// - Parameter levels: of the inputs; nil for those of each row.
-  private func errors(_ weight: Weight, levels: QuantizedWeight.Input?, _ rows: Range<Int>) -> FloatMatrix {
+  private func errors(_ weight: PreparedWeight, levels: QuantizedWeight.Input?, _ rows: Range<Int>)
+    -> FloatMatrix
+  {
     let (inputs, outputs) = (inputs.view[rows, 0..<inputs.columns], outputs.view[rows, 0..<outputs.columns])
     let errors = FloatMatrix(rows: outputs.rows, columns: outputs.columns)
     defer { withExtendedLifetime((errors, weight)) {} }
@@ -120,11 +132,15 @@ struct LayerTrial {
   /// - Parameters:
   ///   - levels: of the inputs; nil for those of each row.
   ///   - rows: those that count; nil for all.
-  func noise(of weight: Weight, levels: QuantizedWeight.Input?, rows: Range<Int>? = nil) -> Double {
+  func noise(of weight: PreparedWeight, levels: QuantizedWeight.Input?, rows: Range<Int>? = nil) -> Double {
     let rows = rows ?? allRows
     let errors = errors(weight, levels: levels, rows)
     defer { withExtendedLifetime(errors) {} }
-    let noise = squares(errors.view, weights: weights[rows])
+    return noise(of: errors, rows: rows)
+  }
+
+  private func noise(of errors: FloatMatrix, rows: Range<Int>) -> Double {
+    let noise = squares(errors.view, weights: rowWeights[rows])
     return noise.isNaN ? .infinity : noise
   }
 
@@ -132,7 +148,7 @@ struct LayerTrial {
   struct Outcome {
     /// [R, O]
     fileprivate let errors: FloatMatrix
-    /// The squared error of the outputs.
+    /// The squared error of the outputs; infinite where one is not a number.
     let noise: Double
   }
 
@@ -140,7 +156,7 @@ struct LayerTrial {
   func outcome(of weight: QuantizedWeight) throws(PackingError) -> Outcome {
     let errors = errors(try prepare(weight), levels: weight.input, allRows)
     defer { withExtendedLifetime(errors) {} }
-    return Outcome(errors: errors, noise: squares(errors.view, weights: weights[...]))
+    return Outcome(errors: errors, noise: noise(of: errors, rows: allRows))
   }
 
   /// Takes the mean error out through the bias, where that holds for inputs that it was not computed from.
@@ -164,7 +180,7 @@ struct LayerTrial {
     var sums = [Double](repeating: 0, count: errors.columns)
     var count = 0.0
     for row in rows {
-      let weight = Double(weights[row])
+      let weight = Double(rowWeights[row])
       for (column, error) in errors.view.row(row).enumerated() { sums[column] += weight * Double(error) }
       count += weight
     }
@@ -176,7 +192,7 @@ struct LayerTrial {
     for row in rows {
       for (column, error) in errors.view.row(row).enumerated() {
         let rest = Double(error) - (means?[column] ?? 0)
-        sum += Double(weights[row]) * rest * rest
+        sum += Double(rowWeights[row]) * rest * rest
       }
     }
     return sum

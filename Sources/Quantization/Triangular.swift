@@ -45,7 +45,7 @@ package enum Triangular {
       guard pivot > 0, pivot.isFinite else { return false }
       let root = Float(pivot.squareRoot())
       pivots[column] = root
-      for row in column + 1..<max(square.upperBound, column + 1) {
+      for row in column + 1..<square.upperBound {
         let values = a.mutable.row(row)
         var sum = values[column]
         for k in square.lowerBound..<column { sum -= values[k] * pivots[k] }
@@ -63,13 +63,13 @@ package enum Triangular {
     for row in 0..<width {
       for column in 0...row { transposed[column, row] = a[start + row, start + column] }
     }
-    for row in square.upperBound..<max(a.rows, square.upperBound) {
+    for row in square.upperBound..<a.rows {
       let values = UnsafeMutableBufferPointer(rebasing: a.mutable.row(row)[square])
       for k in 0..<width {
         let factors = transposed.view.row(k)
         let value = values[k] / factors[k]
         values[k] = value
-        for column in k + 1..<max(width, k + 1) { values[column] -= value * factors[column] }
+        for column in k + 1..<width { values[column] -= value * factors[column] }
       }
     }
   }

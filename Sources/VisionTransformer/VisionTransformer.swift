@@ -143,13 +143,16 @@ public final class VisionTransformer: Sendable {
 
   /// The same model with something else in the place of some tensors of one part of the network; what lies elsewhere is shared.
   /// - Parameters:
+  ///   - model: can be run, and has nothing else than its checkpoint's tensors in that part.
+  ///   - substitutes: of tensors in that part; others are not looked at.
   ///   - place: where the tensors are.
   ///   - pool: threads that pack.
-  /// - Throws: as above.
+  /// - Throws: `CheckpointError`.
   package init(
     _ model: VisionTransformer, substitutes: LayerSubstitutes, in place: QuantizableLayer.Place,
     pool: ThreadPool?
   ) throws(CheckpointError) {
+    precondition(!model.describesOnly, "the model was opened to be looked at, not to be run")
     (configuration, transform, labels) = (model.configuration, model.transform, model.labels)
     (path, tensors, warnings, grid) = (model.path, model.tensors, model.warnings, model.grid)
     (describesOnly, configurationFiles) = (model.describesOnly, model.configurationFiles)

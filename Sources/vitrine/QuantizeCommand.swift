@@ -294,11 +294,11 @@ struct Quantize: ParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     // Twice, unless that takes long.
-    repeat {
+    for round in 0..<2 where !cancellation.isCancelled && (round == 0 || clock.now - start < .seconds(4)) {
       let before = try Benchmark(model, options: options).run(.throughput, cancellation: cancellation)
       let after = try Benchmark(quantized, options: options).run(.throughput, cancellation: cancellation)
       best = (max(best.before, before.imagesPerSecond), max(best.after, after.imagesPerSecond))
-    } while clock.now - start < .seconds(4)
+    }
     return .init(before: best.before, after: best.after)
   }
 }

@@ -182,7 +182,7 @@ import Testing
 
 @Suite struct ErrorCompensationTests {
   /// L · Lᵀ is the matrix, and L times its inverse is 1: over the edges of blocks.
-  @Test(arguments: [1, 5, 64, 65, 150]) func factorizes(n: Int) throws {
+  @Test(arguments: [1, 5, 64, 65, 150, 330]) func factorizes(n: Int) throws {
     var random = SplitMix64(state: 12)
     let arena = Arena()
     let x = FloatMatrix(

@@ -113,7 +113,7 @@ import VisionTransformer
         #expect(session.run(view, batch: 1, from: block, allTokens: false) { flat($0.features) } == whole)
         #expect(session.run(view, batch: 1, from: block) { flat($0.tokens) } == allTokens)
         guard block < model.configuration.depth else { return nil }
-        return session.run(view, batch: 1, through: block) { flat($0) }
+        return session.run(view, batch: 1, block: block) { flat($0) }
       }
       if let next {
         #expect(next == session.run(.tensors([input]), upTo: block) { flat($0) })

@@ -103,16 +103,18 @@ public final class InferenceSession {
 
   /// Runs the rest of the network, with the same bits as the whole.
   /// - Parameters:
-  ///   - tokens: [B * N, D], as they are before the block `block`; that of the index `depth` is what follows the last.
+  ///   - tokens: [B * N, D], as they are before a block.
   ///   - batch: B
+  ///   - block: its index; `depth` where all blocks are behind.
   ///   - allTokens, body: as above.
   package func run<R>(
     _ tokens: MatrixView, batch: Int, from block: Int, allTokens: Bool = true, body: (Output) throws -> R
   ) rethrows -> R {
     try arena.scope {
       let depth = model.configuration.depth
+      precondition((0...depth).contains(block), "block \(block) of \(depth)")
       let tokens = walk(
-        copy(tokens), batch: batch, blocks: block..<depth,
+        copy(tokens, batch: batch), batch: batch, blocks: block..<depth,
         leading: allTokens ? nil : model.configuration.numReadTokens)
       return try body(finish(tokens, batch: batch, observer: nil))
     }
@@ -124,14 +126,18 @@ public final class InferenceSession {
   ///   - batch: B
   ///   - body: receives its output, [B * N, D].
   package func run<R>(
-    _ tokens: MatrixView, batch: Int, through block: Int, body: (MatrixView) throws -> R
+    _ tokens: MatrixView, batch: Int, block: Int, body: (MatrixView) throws -> R
   ) rethrows -> R {
-    try arena.scope {
-      try body(walk(copy(tokens), batch: batch, blocks: block..<block + 1, leading: nil))
+    precondition(
+      (0..<model.configuration.depth).contains(block), "block \(block) of \(model.configuration.depth)")
+    return try arena.scope {
+      try body(walk(copy(tokens, batch: batch), batch: batch, blocks: block..<block + 1, leading: nil))
     }
   }
 
-  private func copy(_ tokens: MatrixView) -> MutableMatrixView {
+  private func copy(_ tokens: MatrixView, batch: Int) -> MutableMatrixView {
+    precondition(
+      tokens.rows == batch * model.numTokens, "\(tokens.rows) tokens of \(batch) times \(model.numTokens)")
     let result = arena.matrix(rows: tokens.rows, columns: tokens.columns)
     result.copy(from: tokens)
     return result

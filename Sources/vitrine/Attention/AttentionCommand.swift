@@ -126,7 +126,9 @@ struct Attention: ParsableCommand {
     guard method == .raw || (layer == nil && head == nil) else {
       throw ValidationError("--layer and --head are of --method raw; a \(method.rawValue) takes all of them")
     }
-    if style != .overlay || query != nil { try PictureArgument.checkAvailable() }
+    // A query's patch gets a frame.
+    let drawsFrame = if case .patch = query?.query { true } else { false }
+    if style != .overlay || drawsFrame { try PictureArgument.checkAvailable() }
     guard method == .raw || style != .grid else {
       throw ValidationError("--style grid shows the layers and heads of --method raw")
     }

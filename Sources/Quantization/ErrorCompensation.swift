@@ -30,7 +30,7 @@ package struct ErrorCompensation {
         return
       }
       // What is above the diagonal is there still.
-      for row in 0..<inner { for column in 0..<row { products[row, column] = products[column, row] } }
+      products.mirror()
       share *= 10
     }
     return nil

@@ -28,6 +28,11 @@ package final class FloatMatrix: @unchecked Sendable {
     elements.reverse()
   }
 
+  /// Copies what is above the diagonal of a square matrix to below it.
+  func mirror() {
+    for row in 0..<rows { for column in 0..<row { self[row, column] = self[column, row] } }
+  }
+
   package subscript(row: Int, column: Int) -> Float {
     get { buffer.base[row * columns + column] }
     set { buffer.base[row * columns + column] = newValue }

@@ -212,9 +212,7 @@ package struct LayerQuantizer {
         .asIs(inputs.view[0..<inputs.rows, first..<layer.inner]),
         into: products.mutable[rows, first..<layer.inner], arena: arena)
     }
-    for row in 1..<max(1, layer.inner) {
-      for column in 0..<row { products[row, column] = products[column, row] }
-    }
+    products.mirror()
     return (meanSquares(inputs), products)
   }
 

@@ -10,8 +10,8 @@ public enum Heap {
     ckernels_use_one_heap()
   }
 
-  /// Gives back what the C library kept of memory that was freed: between two parts of a program of which each needs much, and not what
-  /// the other had.
+  /// Gives back to the system what the C library kept of memory that was freed, by any part of the process: between two parts of a program
+  /// of which each needs much, and not what the other had.
   public static func trim() {
     ckernels_trim_heap()
   }

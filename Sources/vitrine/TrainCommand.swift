@@ -87,8 +87,10 @@ struct Train: ParsableCommand {
     }
     let (configuration, path, model) = try readConfiguration(folder)
     let logger = terminal.logger
+    let threads = threads ?? CPU.usableCores
     let setup = try TrainingSetup(
-      configuration, path: path, data: DatasetSource(data.path), model: model, limits: limits.limits
+      configuration, path: path, data: DatasetSource(data.path), model: model, limits: limits.limits,
+      threads: threads
     ) { name, reason in
       logger.warning("\(name): \(reason); skipped")
     }
@@ -98,7 +100,7 @@ struct Train: ParsableCommand {
     }
 
     var settings = TrainerSettings(configuration)
-    settings.threads = threads ?? CPU.usableCores
+    settings.threads = threads
     settings.writesTensorBoard = tensorboard
     let display = TrainingDisplay(terminal)
     let picture = HistoryPicture(folder, logger)

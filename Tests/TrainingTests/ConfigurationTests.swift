@@ -46,6 +46,10 @@ import Training
     (#"{"optimizer": {"learning_rate": -1}}"#, "optimizer.learning_rate"),
     (#"{"optimizer": {"kind": "adam"}}"#, "optimizer.kind"), (#"{"optimizer": 3}"#, "optimizer"),
     (#"{"data": {"validation": 1.5}}"#, "data.validation"), (#"{"dropout": {"path": 1}}"#, "dropout.path"),
+    (#"{"dropout": {"patch": 1}}"#, "dropout.patch"),
+    (#"{"dropout": {"patch_epochs": 3}}"#, "dropout.patch_epochs"),
+    (#"{"dropout": {"patch": 0.5, "patch_epochs": 0}}"#, "dropout.patch_epochs"),
+    (#"{"model": {"initialization": "zero"}}"#, "model.initialization"),
   ]) func mistakesAreNamed(_ text: String, key: String) throws {
     do {
       _ = try Self.read(text)

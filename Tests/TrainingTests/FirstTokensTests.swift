@@ -38,8 +38,8 @@ import Training
     let reference = try TrainingFixture(name, extraBlocks: 1)
     var (rates, longer) = (DropoutRates(), DropoutRates())
     if drops {
-      (rates.embedding, rates.projection, rates.attention, rates.path, rates.head) = (
-        0.1, 0.2, 0.15, 0.25, 0.1
+      (rates.patch, rates.embedding, rates.projection, rates.attention, rates.path, rates.head) = (
+        0.3, 0.1, 0.2, 0.15, 0.25, 0.1
       )
       longer = rates
       // Rises with the blocks, from 0 to this in the last: twice as much at the end of two steps.

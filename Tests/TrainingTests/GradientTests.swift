@@ -61,8 +61,8 @@ import VisionTransformer
     let store = try fixture.store()
     var rates = DropoutRates()
     if drops {
-      (rates.embedding, rates.projection, rates.attention, rates.path, rates.head) = (
-        0.1, 0.2, 0.15, 0.4, 0.1
+      (rates.patch, rates.embedding, rates.projection, rates.attention, rates.path, rates.head) = (
+        0.3, 0.1, 0.2, 0.15, 0.4, 0.1
       )
     }
     let pass = BatchPass(store, threads: 1, rates: rates, seed: 3)
@@ -91,12 +91,12 @@ import VisionTransformer
     }
   }
 
-  /// The weights do not depend on the number of threads, and accumulated halves are the whole.
-  @Test func threadsAndAccumulation() throws {
+  /// The gradients do not depend on the number of threads.
+  @Test func threadsChangeNothing() throws {
     let fixture = try TrainingFixture("registers-layer-scale")
     let batch = fixture.repeated(9)
     var rates = DropoutRates()
-    (rates.projection, rates.path) = (0.1, 0.2)
+    (rates.patch, rates.projection, rates.path) = (0.25, 0.1, 0.2)
     let gradients = try [1, 2, 3, 8].map { threads in
       let store = try fixture.store()
       let pass = BatchPass(store, threads: threads, rates: rates, seed: 1)
@@ -104,19 +104,29 @@ import VisionTransformer
       return store.layout.parameters.map { store.tensor($0, .gradients) }
     }
     for other in gradients.dropFirst() { #expect(other == gradients[0]) }
+  }
 
-    let store = try fixture.store()
-    let pass = BatchPass(store, threads: 2, rates: rates, seed: 1)
-    for first in stride(from: 0, to: batch.count, by: 12) {
-      _ = pass.accumulate(
-        batch.part(first..<first + 12), weight: 1 / Float(batch.count), step: 1, firstSample: first)
-    }
-    for (parameter, whole) in zip(store.layout.parameters, gradients[0]) {
-      let largest = whole.reduce(0) { max($0, abs($1)) }
-      let error = zip(store.tensor(parameter, .gradients), whole).reduce(Float(0)) {
-        max($0, abs($1.0 - $1.1))
+  /// Sixteen accumulated batches of 16 are the batch of 256, with and without dropouts.
+  @Test(arguments: [false, true]) func accumulatedBatchesAreTheWhole(drops: Bool) throws {
+    let fixture = try TrainingFixture("registers-layer-scale")
+    let batch = fixture.repeated(64)
+    try #require(batch.count == 256)
+    var rates = DropoutRates()
+    if drops { (rates.patch, rates.projection, rates.path) = (0.25, 0.1, 0.2) }
+    let stores = try [256, 16].map { size in
+      let store = try fixture.store()
+      let pass = BatchPass(store, threads: 2, rates: rates, seed: 1)
+      for first in stride(from: 0, to: batch.count, by: size) {
+        _ = pass.accumulate(
+          batch.part(first..<first + size), weight: 1 / Float(batch.count), step: 1, firstSample: first)
       }
-      #expect(error <= 1e-5 * largest + 1e-9, "\(parameter.name)")
+      return store
+    }
+    for parameter in stores[0].layout.parameters {
+      let (whole, sum) = (stores[0].tensor(parameter, .gradients), stores[1].tensor(parameter, .gradients))
+      let largest = whole.reduce(0) { max($0, abs($1)) }
+      let error = zip(sum, whole).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
+      #expect(error <= 1e-5 * largest + 1e-9, "\(parameter.name): \(error) of \(largest)")
     }
   }
 

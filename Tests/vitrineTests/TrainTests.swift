@@ -14,7 +14,8 @@ import Testing
       data.string, "--output", run.string, "--quiet", "--threads", "2",
     ]
       + [
-        "epochs=3", "batch_size=6", "data.validation=0.34", "schedule.warm_up_epochs=1", "log_every=1",
+        "epochs=3", "batch_size=6", "data.validation=0.34", "schedule.warm_up_epochs=1",
+        "dropout.patch_epochs=2", "log_every=1",
         "model.model_args.embed_dim=24", "model.model_args.depth=2",
       ].flatMap { ["--set", $0] } + more
   }

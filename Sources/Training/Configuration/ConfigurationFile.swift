@@ -103,6 +103,9 @@ extension TrainingConfiguration {
           "there is no warm-up (\"schedule.warm_up_epochs\")"
         ),
         (
+          "dropout.patch_epochs", dropout.patch == 0, "no patches are dropped (\"dropout.patch\")"
+        ),
+        (
           "recompute", recompute && freeze == .backbone,
           "a frozen backbone keeps no activations that could be computed again"
         ),
@@ -157,11 +160,13 @@ extension TrainingConfiguration {
     try check("schedule.decay_epochs", s.decayEpochs > 0, "above 0")
     try check("schedule.decay_factor", s.decayFactor > 0 && s.decayFactor <= 1, "above 0 and at most 1")
     for (key, rate) in [
-      ("embedding", dropout.embedding), ("projection", dropout.projection), ("attention", dropout.attention),
+      ("patch", dropout.patch), ("embedding", dropout.embedding), ("projection", dropout.projection),
+      ("attention", dropout.attention),
       ("path", dropout.path), ("head", dropout.head),
     ] {
       try check("dropout.\(key)", (0..<1).contains(rate), "at least 0 and below 1")
     }
+    if let epochs = dropout.patchEpochs { try check("dropout.patch_epochs", epochs >= 1, "at least 1") }
   }
 
   fileprivate static func text(_ value: JSONValue) -> String {

@@ -42,6 +42,12 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     case bf16
   }
 
+  /// What weights are drawn as; see `Initialization`.
+  public enum WeightInitialization: String, Codable, Sendable, CaseIterable {
+    case timm
+    case mimetic
+  }
+
   public enum Freeze: String, Codable, Sendable, CaseIterable {
     case backbone
   }
@@ -52,9 +58,11 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var architecture: String?
     /// Arguments of timm's constructor. With a model to begin with: `img_size`, to which positions are resampled.
     public var modelArgs: [String: JSONValue] = [:]
+    /// The weights at the start where no model is given to begin with.
+    public var initialization = WeightInitialization.timm
 
     enum CodingKeys: String, CodingKey {
-      case architecture
+      case architecture, initialization
       case modelArgs = "model_args"
     }
   }
@@ -105,7 +113,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   static let optionalKeys = [
     "model.architecture", "preprocessing.interpolation", "preprocessing.crop_pct", "preprocessing.crop_mode",
     "preprocessing.mean", "preprocessing.std", "data.validation", "optimizer.clip_norm",
-    "optimizer.average_decay", "freeze",
+    "optimizer.average_decay", "dropout.patch_epochs", "freeze",
   ]
 
   /// Objects whose keys are checked by those who read them.

@@ -73,10 +73,13 @@ public final class BatchPass {
   ///   - weight: 1 / the number of samples that the loss is the mean of: of this batch, or of all that are accumulated.
   ///   - step: number of the optimiser's step, for the dropouts.
   ///   - firstSample: how many samples of the step came before this batch.
-  public func accumulate(_ batch: Batch, weight: Float, step: Int, firstSample: Int = 0) -> Totals {
+  ///   - epoch: counted from 0, for the dropouts that do not go on to the end.
+  public func accumulate(
+    _ batch: Batch, weight: Float, step: Int, firstSample: Int = 0, epoch: Int = 0
+  ) -> Totals {
     let total = store.values(.gradients)
     let seed = seed
-    let rates = rates
+    let rates = rates.inEpoch(epoch)
     let drops = rates != DropoutRates()
     let depth = store.layout.architecture.configuration.depth
     return forEachShard(of: batch, from: .values, trains: true) { pass, shard, first, values in

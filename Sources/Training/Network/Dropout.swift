@@ -2,6 +2,12 @@ import Kernels
 
 /// Shares of values that are dropped while training, by timm's names.
 public struct DropoutRates: Codable, Sendable, Equatable {
+  /// Of each sample's patches, behind the positions; the blocks see the others alone, and so have less to do (`patch_drop_rate`; Li et
+  /// al., arXiv:2212.00794). Prefix tokens stay.
+  public var patch: Float = 0
+  /// The first epochs, in which patches are dropped; nil for all. Evaluation sees every patch, and a network that does so in its last
+  /// epochs does better there.
+  public var patchEpochs: Int?
   /// Of the tokens' values after the positions were added (`pos_drop_rate`).
   public var embedding: Float = 0
   /// Of the values behind the attention's projection, and in the MLP (`proj_drop_rate`).
@@ -15,6 +21,24 @@ public struct DropoutRates: Codable, Sendable, Equatable {
   public var head: Float = 0
 
   public init() {}
+
+  enum CodingKeys: String, CodingKey {
+    case patch, embedding, projection, attention, path, head
+    case patchEpochs = "patch_epochs"
+  }
+
+  /// What is dropped in an epoch, counted from 0.
+  func inEpoch(_ epoch: Int) -> DropoutRates {
+    var rates = self
+    if let patchEpochs, epoch >= patchEpochs { rates.patch = 0 }
+    rates.patchEpochs = nil
+    return rates
+  }
+
+  /// How many of `count` patches stay, as timm's `PatchDropout` counts: at least one.
+  func keptPatches(of count: Int) -> Int {
+    max(1, Int(Float(count) * (1 - patch)))
+  }
 }
 
 /// Draws what is dropped. The same place (step, sample, layer) gives the same mask in the forward and the backward pass, whatever the
@@ -31,6 +55,7 @@ struct Dropout: Sendable {
   /// Where in the network something is dropped.
   enum Site {
     case embedding
+    case patches
     case attention(block: Int, head: Int)
     case projection(block: Int)
     case hidden(block: Int)
@@ -46,6 +71,7 @@ struct Dropout: Sendable {
       return switch self {
       case .embedding: 0
       case .head: 1
+      case .patches: 2
       case .attention(let block, let head): number(block, 0, head)
       case .projection(let block): number(block, 1)
       case .hidden(let block): number(block, 2)
@@ -62,6 +88,18 @@ struct Dropout: Sendable {
   private func random(_ site: Site, sample: Int) -> CounterRandom {
     CounterRandom(
       seed: seed, stream: Self.stream, position: UInt64(step), UInt64(firstSample + sample), site.number)
+  }
+
+  /// The patches of a sample that stay, in ascending order: each choice of so many is as probable as another.
+  func patches(of count: Int, sample: Int) -> [Int] {
+    var random = random(.patches, sample: sample)
+    var order = Array(0..<count)
+    let kept = rates.keptPatches(of: count)
+    // The first steps of Fisher and Yates's shuffle.
+    for place in 0..<kept {
+      order.swapAt(place, Int.random(in: place..<count, using: &random))
+    }
+    return order[..<kept].sorted()
   }
 
   /// Drops a share of the values of one sample's rows and multiplies the others so that the mean stays.

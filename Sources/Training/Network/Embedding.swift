@@ -17,7 +17,6 @@ extension ShardPass {
       let result = projected ?? arena.matrix(rows: patches.rows, columns: d)
       linear(patches.view, slots.patchEmbedding, into: result)
       let embedded = slots.patchNorm.map { normalized(result.view, $0) } ?? result.view
-      let numPatches = numTokens - numPrefixTokens
       for sample in 0..<batch {
         let first = sample * numTokens
         tokens[first + numPrefixTokens..<first + numTokens, 0..<d].copy(
@@ -27,7 +26,7 @@ extension ShardPass {
           tokens[row..<row + token.rows, 0..<d].copy(from: values[token])
           row += token.rows
         }
-        forEachPositioned(first) { rows, positions in
+        forEachPositioned(sample) { rows, positions in
           Elementwise.add(values[positions], to: tokens[rows, 0..<d])
         }
       }
@@ -43,10 +42,9 @@ extension ShardPass {
     arena.scope {
       let d = gradient.columns
       let dPatches = arena.matrix(rows: patches.rows, columns: d)
-      let numPatches = numTokens - numPrefixTokens
       for sample in 0..<batch {
         let first = sample * numTokens
-        forEachPositioned(first) { rows, positions in
+        forEachPositioned(sample) { rows, positions in
           Elementwise.add(gradient[rows, 0..<d].view, to: gradients.mutable(positions))
         }
         var row = first
@@ -65,33 +63,39 @@ extension ShardPass {
   }
 
   /// Calls `body` for the runs of one sample's tokens that have positions, and the positions' place.
-  private func forEachPositioned(_ first: Int, _ body: (_ rows: Range<Int>, _ positions: Slot) -> Void) {
+  private func forEachPositioned(_ sample: Int, _ body: (_ rows: Range<Int>, _ positions: Slot) -> Void) {
     guard let positions = slots.positions else { return }
+    let first = sample * numTokens
     let (numPositioned, d) = (configuration.numPositionedPrefixTokens, positions.columns)
     func part(_ rows: Range<Int>) -> Slot {
       Slot(offset: positions.offset + rows.lowerBound * d, rows: rows.count, columns: d)
     }
     if numPositioned > 0 { body(first..<first + numPositioned, part(0..<numPositioned)) }
-    body(
-      first + numPrefixTokens..<first + numTokens, part(numPositioned..<positions.rows))
+    let patches = first + numPrefixTokens
+    guard let kept = keptPatches?[sample] else {
+      return body(patches..<patches + numPatches, part(numPositioned..<positions.rows))
+    }
+    for (row, patch) in kept.enumerated() {
+      body(patches + row..<patches + row + 1, part(numPositioned + patch..<numPositioned + patch + 1))
+    }
   }
 
-  /// Patches in the order of reading; within a patch channel, then row, then column.
+  /// Patches in the order of reading, those alone that become tokens; within a patch channel, then row, then column.
   private func writePatches(_ pixels: UnsafePointer<Float>, into patches: MutableMatrixView) {
     let (grid, patch) = (configuration.gridSize, configuration.patchSize)
     let (height, width) = (configuration.imageSize.height, configuration.imageSize.width)
     let channels = configuration.inChannels
     for sample in 0..<batch {
       let image = pixels + sample * channels * height * width
-      for row in 0..<grid.height {
-        for column in 0..<grid.width {
-          var target = patches.base + ((sample * grid.height + row) * grid.width + column) * patches.rowStride
-          for channel in 0..<channels {
-            for line in 0..<patch.height {
-              let source = (channel * height + row * patch.height + line) * width + column * patch.width
-              target.update(from: image + source, count: patch.width)
-              target += patch.width
-            }
+      for index in 0..<numPatches {
+        let (row, column) = (keptPatches?[sample][index] ?? index).quotientAndRemainder(
+          dividingBy: grid.width)
+        var target = patches.base + (sample * numPatches + index) * patches.rowStride
+        for channel in 0..<channels {
+          for line in 0..<patch.height {
+            let source = (channel * height + row * patch.height + line) * width + column * patch.width
+            target.update(from: image + source, count: patch.width)
+            target += patch.width
           }
         }
       }

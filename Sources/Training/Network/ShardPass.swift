@@ -35,6 +35,8 @@ final class ShardPass {
   private(set) var batch = 0
   /// nil where nothing is dropped.
   private(set) var dropout: Dropout?
+  /// For each sample the numbers of its patches that become tokens, in ascending order; nil where all do.
+  private(set) var keptPatches: [[Int]]?
 
   /// - Parameter weights: packed by the caller before each pass.
   init(
@@ -69,7 +71,10 @@ final class ShardPass {
   var gradients: ParameterValues { ParameterValues(base: gradientBuffer.base) }
 
   /// N
-  var numTokens: Int { numPrefixTokens + configuration.gridSize.height * configuration.gridSize.width }
+  var numTokens: Int { numPrefixTokens + numPatches }
+  /// The patches of a sample that become tokens.
+  var numPatches: Int { keptPatches?.first?.count ?? allPatches }
+  private var allPatches: Int { configuration.gridSize.height * configuration.gridSize.width }
   var numPrefixTokens: Int { configuration.numPrefixTokens }
 
   /// Samples to be worked on.
@@ -155,6 +160,12 @@ final class ShardPass {
     batch = shard.targets.rows
     self.values = values
     self.dropout = dropout
+    keptPatches =
+      if let dropout, dropout.rates.patch > 0 {
+        (0..<batch).map { dropout.patches(of: allPatches, sample: $0) }
+      } else {
+        nil
+      }
   }
 
   // MARK: The walk
@@ -178,7 +189,7 @@ final class ShardPass {
     let (rows, d) = (batch * numTokens, configuration.embedDim)
     func tokens() -> MutableMatrixView { arena.matrix(rows: rows, columns: d) }
     let patches = arena.matrix(
-      rows: batch * (numTokens - numPrefixTokens), columns: configuration.patchDim)
+      rows: batch * numPatches, columns: configuration.patchDim)
     let projected = slots.patchNorm == nil ? nil : arena.matrix(rows: patches.rows, columns: d)
     var x = tokens()
     embed(shard.pixels, patches: patches, projected: projected, into: x)

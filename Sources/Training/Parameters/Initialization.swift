@@ -9,7 +9,7 @@
 /// The weights at the start, as timm's `VisionTransformer` draws them (`init_weights`, `weight_init=''`).
 public enum Initialization {
   /// The stream of `CounterRandom` that weights come from.
-  private static let stream: UInt64 = 0x69_6E_69_74
+  static let stream: UInt64 = 0x69_6E_69_74
 
   /// - Parameters:
   ///   - layerScale: the layer scales' value.
@@ -44,7 +44,7 @@ public enum Initialization {
 }
 
 /// Normally distributed numbers, by Box and Muller's method (1958).
-private struct NormalNumbers {
+struct NormalNumbers {
   var random: CounterRandom
   private var spare: Float?
 

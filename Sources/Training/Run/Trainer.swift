@@ -158,7 +158,7 @@ public final class Trainer {
       guard let batch = try loader.next() else { throw TrainingError.data(reason: "the samples ended early") }
       totals += pass.accumulate(
         batch, weight: 1 / Float(samplesPerStep), step: progress.step,
-        firstSample: part * settings.batchSize)
+        firstSample: part * settings.batchSize, epoch: progress.epoch)
     }
     let rate = settings.schedule.rate(
       step: progress.step, stepsPerEpoch: stepsPerEpoch, totalSteps: totalSteps,

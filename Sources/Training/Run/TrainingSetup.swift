@@ -1,5 +1,6 @@
 import Checkpoints
 import Images
+import Kernels
 import SystemPackage
 import VisionTransformer
 
@@ -16,15 +17,16 @@ public struct TrainingSetup {
   public let notes: [String]
 
   /// - Parameters:
+  ///   - path: where the configuration lies; for messages.
   ///   - data: the data set.
   ///   - model: a checkpoint to begin with; nil for weights drawn at random.
   ///   - limits: what that checkpoint's files are held to.
-  ///   - path: where the configuration lies; for messages.
+  ///   - threads: for drawing weights.
   ///   - reportBadImage: told of each image that cannot be read.
   /// - Throws: `TrainingError`, and what opening data and model throws.
   public init(
     _ configuration: TrainingConfiguration, path: FilePath, data: DatasetSource, model: FilePath?,
-    limits: FileLimits = .standard,
+    limits: FileLimits = .standard, threads: Int,
     reportBadImage: @escaping @Sendable (_ name: String, _ reason: String) -> Void
   ) throws {
     self.configuration = configuration
@@ -41,7 +43,9 @@ public struct TrainingSetup {
     store = ParameterStore(
       ParameterLayout(architecture), moments: configuration.optimizer.moments,
       averages: configuration.optimizer.averageDecay != nil)
-    let fresh = try Self.initialize(store, from: source, timm: timm, seed: configuration.seed)
+    let fresh = try Self.initialize(
+      store, from: source, timm: timm, as: configuration.model.initialization, seed: configuration.seed,
+      threads: threads)
     notes =
       (source?.notes ?? [])
       + (fresh.isEmpty || source == nil
@@ -100,10 +104,21 @@ public struct TrainingSetup {
   /// Draws the weights, and takes those of the source.
   /// - Returns: the names of tensors that the source does not have in this form.
   private static func initialize(
-    _ store: ParameterStore, from source: TimmSource?, timm: TimmModel, seed: UInt64
+    _ store: ParameterStore, from source: TimmSource?, timm: TimmModel,
+    as initialization: TrainingConfiguration.WeightInitialization, seed: UInt64, threads: Int
   ) throws -> [String] {
     Initialization.initialize(store, seed: seed, layerScale: timm.layerScale)
-    guard let source else { return store.layout.savedTensors.map(\.name) }
+    guard let source else {
+      if initialization == .mimetic {
+        Initialization.imitateTrained(store, seed: seed, pool: ThreadPool(threadCount: threads))
+      }
+      return store.layout.savedTensors.map(\.name)
+    }
+    guard initialization == .timm else {
+      throw TrainingError.configuration(
+        key: "model.initialization",
+        reason: "the weights are those of the model given to begin with; leave this out")
+    }
     let configuration = store.layout.architecture.configuration
     var fresh: [String] = []
     for tensor in store.layout.savedTensors {

@@ -51,10 +51,10 @@ package struct PositionEmbedding {
   }
 
   /// Positions of a grid as sines and cosines: float32 [grid.height * grid.width, dim], a quarter each for sin(x), cos(x), sin(y) and
-  /// cos(y) at frequencies from 1 to 1/10,000 (big_vision's `posemb_sincos_2d`, after MoCo v3).
-  package static func sinCos2D(dim: Int, grid: ImageSize) -> [Float] {
+  /// cos(y) at frequencies from 1 to 1 / temperature (big_vision's `posemb_sincos_2d`, after MoCo v3).
+  package static func sinCos2D(dim: Int, grid: ImageSize, temperature: Double = 10_000) -> [Float] {
     let quarter = dim / 4
-    let frequencies = (0..<quarter).map { 1 / pow(10_000, Double($0) / Double(max(1, quarter - 1))) }
+    let frequencies = (0..<quarter).map { 1 / pow(temperature, Double($0) / Double(max(1, quarter - 1))) }
     var positions: [Float] = []
     positions.reserveCapacity(grid.height * grid.width * dim)
     for row in 0..<grid.height {

@@ -25,18 +25,24 @@ public struct CalibrationImages: Sendable {
     cancellation: Cancellation, progress: @escaping (Double) -> Void
   ) throws {
     var walker = PathWalker(paths, cancellation: cancellation)
-    var inputs: [Input] = []
-    while inputs.count < Self.listed, let input = walker.next() { inputs.append(input) }
     // In an order that does not depend on names; the first so many of it are everywhere.
-    let order = inputs.indices.sorted {
-      CounterHash.value(at: UInt64($0), of: 0) < CounterHash.value(at: UInt64($1), of: 0)
+    var inputs: [(place: UInt64, input: Input)] = []
+    var index: UInt64 = 0
+    func sort() { inputs.sort { $0.place < $1.place } }
+    while let input = walker.next() {
+      inputs.append((CounterHash.value(at: index, of: 0), input))
+      index += 1
+      if inputs.count == 2 * Self.candidates {
+        sort()
+        inputs.removeLast(Self.candidates)
+      }
     }
+    sort()
     let enough = Cancellation()
     var images: [Image] = []
     var failures: [(path: FilePath, reason: String)] = []
-    let inputsInOrder = order.lazy.map { inputs[$0] }.makeIterator()
     _ = try InferencePipeline(model: model, options: options).run(
-      inputsInOrder, cancellation: enough, infer: { _, images in images },
+      inputs.lazy.map(\.input).makeIterator(), cancellation: enough, infer: { _, images in images },
       deliver: { item in
         if cancellation.isCancelled { enough.cancel() }
         guard images.count < count else { return }
@@ -68,6 +74,6 @@ public struct CalibrationImages: Sendable {
   /// How many were read.
   public var count: Int { isHeldOut ? images.count + comparison.count : images.count }
 
-  /// Paths that are looked at, so that a folder of millions is not read to its end.
-  private static let listed = 100_000
+  /// Paths that are held in memory of a folder of millions, for all that cannot be read.
+  private static let candidates = 100_000
 }

@@ -111,6 +111,38 @@ struct ColumnRanges: Sendable {
   }
 }
 
+/// Which rows of the images are kept.
+package struct SamplePlan: Sendable {
+  /// Rows of an image, in the mean.
+  private let rate: Double
+  /// Of the images, the share whose first row is kept: the class token of most models, which is like no other.
+  private let firstShare: Double
+
+  /// - Parameter count: rows of all images together; a few more, so that each has as many, or one of some images alone.
+  package init(keeping count: Int, ofImages images: Int) {
+    let each = Double(count) / Double(max(1, images))
+    rate = each >= 1 ? each.rounded(.up) : each
+    // No more than a tenth of all rows.
+    firstShare = min(1, rate / 10)
+  }
+
+  /// The rows of an image that are kept, in ascending order: perhaps the first, and others spread over the rest.
+  package func rows(ofImage image: Int, tokens: Int) -> [Int] {
+    // Both images of a pair alike: one of them is of either half.
+    let pair = image / 2
+    func turns(_ share: Double) -> Int { Int(Double(pair + 1) * share) - Int(Double(pair) * share) }
+    let count = min(turns(rate), tokens)
+    var kept: Set<Int> = count > 0 && (turns(firstShare) > 0 || tokens == 1) ? [0] : []
+    let others = count - kept.count
+    for index in 0..<max(0, others) {
+      let span = (tokens - 1) / others
+      let random = Int(truncatingIfNeeded: CounterHash.value(at: UInt64(index), of: UInt64(image)) >> 1)
+      kept.insert(1 + index * (tokens - 1) / others + (span > 0 ? random % span : 0))
+    }
+    return kept.sorted()
+  }
+}
+
 /// Collects what goes into the layers while one image runs through the network on one thread.
 final class ImageRecorder: @unchecked Sendable {
   private(set) var samples: [String: LayerSamples] = [:]
@@ -122,17 +154,9 @@ final class ImageRecorder: @unchecked Sendable {
   /// - Parameters:
   ///   - image: its number.
   ///   - tokens: rows that each layer will see.
-  ///   - count: rows to keep: the first, the class token of most models, and others spread over the rest.
-  init(image: Int, tokens: Int, keeping count: Int) {
+  init(image: Int, tokens: Int, plan: SamplePlan) {
     self.image = image
-    var kept: Set<Int> = [0]
-    let others = min(count, tokens) - 1
-    for index in 0..<Swift.max(0, others) {
-      let span = (tokens - 1) / others
-      let random = Int(truncatingIfNeeded: CounterHash.value(at: UInt64(index), of: UInt64(image)) >> 1)
-      kept.insert(1 + index * (tokens - 1) / others + (span > 0 ? random % span : 0))
-    }
-    self.kept = kept.sorted()
+    kept = plan.rows(ofImage: image, tokens: tokens)
   }
 
   func observe(_ layer: String, _ input: MatrixView) {

@@ -28,15 +28,17 @@ public struct QuantizationOptions: Sendable {
 
   /// Whether a pattern is a layer's name or the beginning of it, up to a point.
   static func matches(_ layer: String, _ pattern: String) -> Bool {
-    func matches(_ text: Substring, _ pattern: Substring) -> Bool {
-      guard let first = pattern.first else { return text.isEmpty || text.first == "." }
-      if first == "*" {
-        return matches(text, pattern.dropFirst())
-          || !text.isEmpty && matches(text.dropFirst(), pattern)
+    let text = Array(layer)
+    // How much of the text the pattern so far may stand for.
+    var lengths: Set<Int> = [0]
+    for character in pattern {
+      if character == "*" {
+        lengths = lengths.min().map { Set($0...text.count) } ?? []
+      } else {
+        lengths = Set(lengths.filter { $0 < text.count && text[$0] == character }.map { $0 + 1 })
       }
-      return text.first == first && matches(text.dropFirst(), pattern.dropFirst())
     }
-    return matches(layer[...], pattern[...])
+    return lengths.contains { $0 == text.count || text[$0] == "." }
   }
 }
 
@@ -57,6 +59,7 @@ public enum QuantizationError: Error, Equatable, CustomStringConvertible {
   case nothingToQuantize(path: String, keep: [String])
   case unknownLayer(pattern: String, known: [String])
   case unreachable(goal: String, best: String)
+  case noLabelledImages
 
   public var description: String {
     switch self {
@@ -73,6 +76,7 @@ public enum QuantizationError: Error, Equatable, CustomStringConvertible {
       "\(path): no layer is left to quantise (--keep \(keep.joined(separator: " ")))"
     case .unknownLayer(let pattern, let known):
       "--keep \(pattern): no layer is called so; there are \(known.joined(separator: ", "))"
+    case .noLabelledImages: "none of the labelled images could be read: there is nothing to evaluate on"
     case .unreachable(let goal, let best):
       "\(goal) cannot be reached: with every layer but one in floats it is \(best)"
     }

@@ -35,8 +35,10 @@ public struct Quantizer {
     /// 1 - cosine of the pooled features where one layer alone is quantised.
     public let errors: [String: Double]
     public let comparison: ModelComparison
+    /// On labelled images, where there were any.
+    public let accuracy: QuantizationReport.Change<QuantizationReport.Accuracy>?
     let quantized: QuantizedLayers
-    /// The model as it will be read.
+    /// The model as it will be read; in the file, weights that are not quantised are rounded to half precision.
     public let model: VisionTransformer
   }
 
@@ -105,8 +107,8 @@ public struct Quantizer {
     return warnings
   }
 
-  /// Rows of each layer's input that are kept to judge by. Those of 4 bits lean on what they were compensated with: they get more, as
-  /// far as there is memory for it.
+  /// Rows of each layer's input that are kept to judge by. Those of 4 bits lean on what they were compensated with: they get more, in
+  /// small models more than in large ones.
   private var sampleCount: Int {
     guard options.scheme == .w4 else { return 1024 }
     let rowBytes = model.quantizableLayers.filter(\.readsAlone).reduce(0) { sum, layer in
@@ -121,10 +123,11 @@ public struct Quantizer {
   /// Quantises the model.
   /// - Parameters:
   ///   - calibration: at least one image.
-  ///   - accuracy: top-1 of a model on labelled images, for `maxDrop`.
+  ///   - accuracy: of a model on labelled images; asked for the model as it was and for the result, and for `maxDrop` in between.
   /// - Throws: `QuantizationError.unreachable`, `CheckpointError` for damaged weights, `CancellationError`.
   public func run(
-    _ calibration: CalibrationImages, accuracy: ((VisionTransformer) throws -> Double)? = nil,
+    _ calibration: CalibrationImages,
+    accuracy: ((VisionTransformer) throws -> QuantizationReport.Accuracy)? = nil,
     progress: @escaping Progress = { _, _ in }
   ) throws -> Result {
     let layers = try quantize(try observe(calibration.images, progress), progress)
@@ -132,14 +135,19 @@ public struct Quantizer {
     let errors = try weigh(layers, Array(calibration.comparison.prefix(weighedImages)), progress)
     var kept = model.quantizableLayers.map(\.name).filter(options.keeps).map { ($0, KeepReason.keep) }
     let worst = layers.map(\.name).filter { errors[$0] != nil }.sorted { errors[$0] ?? 0 > errors[$1] ?? 0 }
-    let count = try numberToKeep(worst, layers, calibration, accuracy, progress)
+    let before = try accuracy?(model)
+    if let before, before.images == 0 { throw QuantizationError.noLabelledImages }
+    let labelled = accuracy.flatMap { measure in before.map { (before: $0, measure: measure) } }
+    let (count, bounded) = try numberToKeep(worst, layers, calibration, labelled, progress)
     kept += worst.prefix(count).map { ($0, .error) }
     let left = layers.filter { layer in !worst.prefix(count).contains(layer.name) }
     let substitutes = Self.substitutes(left)
     let quantized = try open(substitutes)
-    let comparison = try compare(quantized, calibration, progress)
+    let comparison = try bounded.comparison ?? compare(quantized, calibration, progress)
+    let after = try bounded.accuracy ?? accuracy?(quantized)
     return Result(
       layers: left, kept: kept.map { (name: $0.0, reason: $0.1) }, errors: errors, comparison: comparison,
+      accuracy: before.flatMap { before in after.map { .init(before: before, after: $0) } },
       quantized: QuantizedLayers(
         scheme: options.scheme, substitutes: substitutes,
         groupSize: options.scheme == .w4 ? options.groupSize : nil, kept: kept.map(\.0)),
@@ -166,14 +174,15 @@ public struct Quantizer {
 
   /// Runs the images through the model, and keeps some of what goes into each layer.
   private func observe(_ images: [Image], _ progress: @escaping Progress) throws -> SampleCollection {
-    let each = max(1, (sampleCount + images.count - 1) / images.count)
-    let collection = SampleCollection(capacity: each * (images.count + images.count % 2))
+    let plan = SamplePlan(keeping: sampleCount, ofImages: images.count)
     let (model, tokens) = (model, model.numTokens)
+    let collection = SampleCollection(
+      capacity: images.indices.reduce(0) { $0 + plan.rows(ofImage: $1, tokens: tokens).count } + 1)
     _ = try ImageRuns(pool: pool, cancellation: cancellation).map(
       Array(images.enumerated()), sessions: { InferenceSession(model) },
       progress: { progress(.observing, $0) },
       body: { session, image in
-        let recorder = ImageRecorder(image: image.offset, tokens: tokens, keeping: each)
+        let recorder = ImageRecorder(image: image.offset, tokens: tokens, plan: plan)
         session.run(
           .images([image.element]), layerInputs: { recorder.observe($0, $1) }, body: { _ in })
         collection.add(recorder.samples, ofImage: image.offset)
@@ -187,7 +196,7 @@ public struct Quantizer {
     let layers = model.quantizableLayers.filter { !self.options.keeps($0.name) }
     let results = Mutex<[Int: Swift.Result<QuantizedLayer, any Error>]>([:])
     let (model, options, cancellation) = (model, options, cancellation)
-    pool.forEach(layers.count) { index in
+    forEachLayer(layers.map(\.shape)) { index in
       guard !cancellation.isCancelled, results.withLock({ $0.values.allSatisfy { (try? $0.get()) != nil } })
       else { return }
       let layer = layers[index]
@@ -213,6 +222,20 @@ public struct Quantizer {
     return try layers.indices.compactMap { try found[$0]?.get() }
   }
 
+  /// Calls `body` for each layer, on as many threads as there is memory for what a layer needs while it is quantised: about as much as
+  /// the model has, and some.
+  private func forEachLayer(_ shapes: [[Int]], _ body: @escaping @Sendable (_ index: Int) -> Void) {
+    func workingBytes(_ shape: [Int]) -> Int {
+      let (outputs, inner) = (shape[0], shape.dropFirst().reduce(1, *))
+      // Its weights as they are, rounded and packed; its inputs twice, its outputs and their errors; products of the inputs.
+      return 4 * (3 * outputs * inner + 2 * sampleCount * (inner + outputs) + 2 * inner * inner)
+    }
+    let budget = 4 * model.parameterCount + (256 << 20)
+    let count = min(pool.threadCount, max(1, budget / max(1, shapes.map(workingBytes).max() ?? 1)))
+    let pool = count == pool.threadCount ? pool : ThreadPool(threadCount: count)
+    pool.forEach(shapes.count, body)
+  }
+
   /// The error of the features where one layer alone is quantised.
   private func weigh(
     _ layers: [QuantizedLayer], _ images: [Image], _ progress: @escaping Progress
@@ -223,31 +246,54 @@ public struct Quantizer {
     ).measure(layers, progress: { progress(.weighing, $0) })
   }
 
-  /// The least number of layers, those with the largest errors, that must stay floats for the bounds to hold.
+  /// What was measured of a model while bounds were looked after.
+  private struct Measured {
+    var comparison: ModelComparison?
+    var accuracy: QuantizationReport.Accuracy?
+  }
+
+  /// Accuracy of the model as it was, and how to measure that of another.
+  private typealias Labelled = (
+    before: QuantizationReport.Accuracy, measure: (VisionTransformer) throws -> QuantizationReport.Accuracy
+  )
+
+  /// The least number of layers, those with the largest errors, that must stay floats for the bounds to hold, and what was measured with
+  /// so many.
   private func numberToKeep(
-    _ worst: [String], _ layers: [QuantizedLayer], _ calibration: CalibrationImages,
-    _ accuracy: ((VisionTransformer) throws -> Double)?, _ progress: @escaping Progress
-  ) throws -> Int {
-    guard options.minCosine != nil || options.maxDrop != nil && accuracy != nil else { return 0 }
-    let before = options.maxDrop == nil ? nil : try accuracy?(model)
+    _ worst: [String], _ layers: [QuantizedLayer], _ calibration: CalibrationImages, _ labelled: Labelled?,
+    _ progress: @escaping Progress
+  ) throws -> (count: Int, Measured) {
+    guard options.minCosine != nil || options.maxDrop != nil && labelled != nil else {
+      return (0, Measured())
+    }
     var best = ""
+    // Of the model for which all bounds held last.
+    var measured = Measured()
     func holds(_ count: Int) throws -> Bool {
+      var found = Measured()
       let kept = Set(worst.prefix(count))
       let quantized = try open(Self.substitutes(layers.filter { !kept.contains($0.name) }))
       if let bound = options.minCosine {
-        let cosine = try compare(quantized, calibration, progress).featureCosine
+        let comparison = try compare(quantized, calibration, progress)
+        let cosine = comparison.featureCosine
+        found.comparison = comparison
         best = QuantizationReport.fixed(cosine, 6)
         if cosine < bound { return false }
       }
-      if let bound = options.maxDrop, let before, let after = try accuracy?(quantized) {
-        let drop = 100 * (before - after)
+      if let bound = options.maxDrop, let labelled {
+        let after = try labelled.measure(quantized)
+        found.accuracy = after
+        // Images for which it gives no numbers are not counted there; they are wrong.
+        let counted = Double(after.images) / Double(max(1, labelled.before.images))
+        let drop = 100 * (labelled.before.top1 - counted * after.top1)
         best = QuantizationReport.fixed(drop, 2)
         // Shares are counts: what is less than a hundredth of an image is a rounding.
         if drop > bound + 1e-9 { return false }
       }
+      measured = found
       return true
     }
-    if try holds(0) { return 0 }
+    if try holds(0) { return (0, measured) }
     // One that is left, or nothing would be quantised.
     var (low, high) = (0, worst.count - 1)
     guard try high > 0 && holds(high) else {
@@ -257,7 +303,7 @@ public struct Quantizer {
       let middle = (low + high) / 2
       if try holds(middle) { high = middle } else { low = middle }
     }
-    return high
+    return (high, measured)
   }
 
   private var goal: String {
@@ -305,7 +351,6 @@ extension Quantizer {
   ///   - seconds: that it all took.
   public func report(
     _ result: Result, calibrationImages: Int, bytes: Int,
-    accuracy: QuantizationReport.Change<QuantizationReport.Accuracy>?,
     imagesPerSecond: QuantizationReport.Change<Double>?, seconds: Double
   ) -> QuantizationReport {
     let byName = Dictionary(uniqueKeysWithValues: result.layers.map { ($0.name, $0) })
@@ -324,7 +369,7 @@ extension Quantizer {
       observer: options.scheme == .w8a8Static ? options.observer.rawValue : nil,
       groupSize: options.scheme == .w4 ? options.groupSize : nil, calibrationImages: calibrationImages,
       layers: layers, floatBytes: 4 * model.parameterCount, bytes: bytes, comparison: result.comparison,
-      accuracy: accuracy, imagesPerSecond: imagesPerSecond, seconds: seconds)
+      accuracy: result.accuracy, imagesPerSecond: imagesPerSecond, seconds: seconds)
   }
 }
 

@@ -218,20 +218,20 @@ struct Quantize: ParsableCommand {
     }
     let labelled = try labelledImages(quantizer.model, threadCount, terminal, cancellation)
     var labelledFailed = false
-    func accuracy(_ model: VisionTransformer) throws -> QuantizationReport.Accuracy? {
-      guard let labelled else { return nil }
-      guard let (summary, evaluation) = try labelled.run(model) else { return nil }
+    func accuracy(
+      _ model: VisionTransformer, on labelled: DatasetRun
+    ) throws -> QuantizationReport.Accuracy {
+      guard let (summary, evaluation) = try labelled.run(model) else { throw CancellationError() }
       if summary.isCancelled { throw CancellationError() }
       if summary.failed > 0 { labelledFailed = true }
       let report = evaluation.report
       return .init(images: report.images, top1: report.top1 ?? 0, top5: report.top5 ?? 0)
     }
     let result = try quantizer.run(
-      calibration, accuracy: labelled == nil ? nil : { try accuracy($0)?.top1 ?? 0 },
+      calibration,
+      accuracy: labelled.map { labelled in { model in try accuracy(model, on: labelled) } },
       progress: { terminal.show(bar: ProgressBar.text($0.rawValue, share: $1)) })
     terminal.show(bar: "")
-    let before = try accuracy(quantizer.model)
-    let after = try accuracy(result.model)
     let speed = try speed(quantizer.model, result.model, threadCount, cancellation)
     if cancellation.isCancelled { throw CancellationError() }
 
@@ -239,7 +239,6 @@ struct Quantize: ParsableCommand {
     let notes = try quantizer.write(result, to: output.path, overwriting: overwrite) { bytes in
       let report = quantizer.report(
         result, calibrationImages: calibration.images.count, bytes: bytes,
-        accuracy: before.flatMap { before in after.map { .init(before: before, after: $0) } },
         imagesPerSecond: speed, seconds: (ContinuousClock.now - started) / .seconds(1))
       table = report.table
       let chart = try Canvas.isAvailable ? QuantizationChart(report: report).figure?.draw().encodedPNG() : nil

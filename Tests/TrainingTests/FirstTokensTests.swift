@@ -25,7 +25,7 @@ import Training
       let store = try fixture.store()
       let pass = BatchPass(
         store, threads: 1, rates: rates, recomputes: recomputes, precision: precision, seed: 5)
-      totals = pass.accumulate(fixture.batch, weight: 0.25, step: 3)
+      totals = pass.accumulate(fixture.batch, weight: 0.25, step: 3, epoch: 0)
       evaluated = pass.evaluate(fixture.batch)
       gradients = Dictionary(
         uniqueKeysWithValues: store.layout.parameters.map { ($0.name, store.tensor($0, .gradients)) })

@@ -26,7 +26,7 @@ import VisionTransformer
     let store = try fixture.store()
     let pass = BatchPass(store, threads: 1)
     pass.resetGradients()
-    let totals = pass.accumulate(fixture.batch, weight: 1 / Float(fixture.batch.count), step: 0)
+    let totals = pass.accumulate(fixture.batch, weight: 1 / Float(fixture.batch.count), step: 0, epoch: 0)
     #expect(abs(totals.meanLoss - fixture.loss) <= Self.lossLimit * fixture.loss)
     #expect(totals.samples == fixture.batch.count)
     for tensor in store.layout.savedTensors {
@@ -47,7 +47,7 @@ import VisionTransformer
     let gradients = try [false, true].map { recomputes in
       let store = try fixture.store()
       let pass = BatchPass(store, threads: 1, recomputes: recomputes)
-      _ = pass.accumulate(fixture.batch, weight: 0.25, step: 0)
+      _ = pass.accumulate(fixture.batch, weight: 0.25, step: 0, epoch: 0)
       return store.layout.parameters.map { store.tensor($0, .gradients) }
     }
     #expect(gradients[0] == gradients[1])
@@ -67,8 +67,8 @@ import VisionTransformer
     }
     let pass = BatchPass(store, threads: 1, rates: rates, seed: 3)
     pass.resetGradients()
-    _ = pass.accumulate(fixture.batch, weight: 1, step: 2)
-    func currentLoss() -> Double { pass.accumulate(fixture.batch, weight: 0, step: 2).loss }
+    _ = pass.accumulate(fixture.batch, weight: 1, step: 2, epoch: 0)
+    func currentLoss() -> Double { pass.accumulate(fixture.batch, weight: 0, step: 2, epoch: 0).loss }
     for parameter in store.layout.parameters {
       // Along the gradient of one tensor: the slope is the gradient's norm.
       let gradient = store.tensor(parameter, .gradients).map(Double.init)
@@ -100,7 +100,7 @@ import VisionTransformer
     let gradients = try [1, 2, 3, 8].map { threads in
       let store = try fixture.store()
       let pass = BatchPass(store, threads: threads, rates: rates, seed: 1)
-      _ = pass.accumulate(batch, weight: 1 / Float(batch.count), step: 1)
+      _ = pass.accumulate(batch, weight: 1 / Float(batch.count), step: 1, epoch: 0)
       return store.layout.parameters.map { store.tensor($0, .gradients) }
     }
     for other in gradients.dropFirst() { #expect(other == gradients[0]) }
@@ -118,7 +118,8 @@ import VisionTransformer
       let pass = BatchPass(store, threads: 2, rates: rates, seed: 1)
       for first in stride(from: 0, to: batch.count, by: size) {
         _ = pass.accumulate(
-          batch.part(first..<first + size), weight: 1 / Float(batch.count), step: 1, firstSample: first)
+          batch.part(first..<first + size), weight: 1 / Float(batch.count), step: 1, firstSample: first,
+          epoch: 0)
       }
       return store
     }
@@ -133,8 +134,9 @@ import VisionTransformer
   @Test func frozenBackboneTrainsTheHeadAlone() throws {
     let fixture = try TrainingFixture("distilled")
     let (store, whole) = (try fixture.store(), try fixture.store())
-    _ = BatchPass(store, threads: 2, headOnly: true).accumulate(fixture.batch, weight: 0.25, step: 0)
-    _ = BatchPass(whole, threads: 2).accumulate(fixture.batch, weight: 0.25, step: 0)
+    _ = BatchPass(store, threads: 2, headOnly: true).accumulate(
+      fixture.batch, weight: 0.25, step: 0, epoch: 0)
+    _ = BatchPass(whole, threads: 2).accumulate(fixture.batch, weight: 0.25, step: 0, epoch: 0)
     for parameter in store.layout.parameters {
       let gradient = store.tensor(parameter, .gradients)
       if parameter.isHead {

@@ -19,8 +19,8 @@ import Training
   }
 
   /// timm's `PatchDropout`: max(1, int(patches * (1 - rate))) stay.
-  @Test(arguments: [(0.5, 0.5), (0.3, 0.7), (0.99, 0)] as [(Float, Double)])
-  func keepsAsManyAsTimm(_ rate: Float, share: Double) throws {
+  @Test(arguments: [(0.5, 0.5), (0.3, 0.7), (0.99, 0)] as [(Double, Double)])
+  func keepsAsManyAsTimm(_ rate: Double, share: Double) throws {
     let fixture = try TrainingFixture("registers-layer-scale")
     let c = fixture.architecture.configuration
     let patches = c.gridSize.height * c.gridSize.width
@@ -31,6 +31,14 @@ import Training
     let prefix = seen.count - patches
     #expect(seen[..<prefix].allSatisfy { $0 }, "a prefix token was dropped")
     #expect(seen[prefix...].count { $0 } == max(1, Int(Double(patches) * share)))
+  }
+
+  /// In Python's double precision: int(400 * (1 - 0.6)) is 160, int(400 * (1 - 0.9)) is 39.
+  @Test(arguments: [(0.6, 400, 160), (0.9, 400, 39), (0.1, 10, 9), (0.5, 1, 1), (0.25, 196, 147)])
+  func countsAsPython(_ rate: Double, patches: Int, kept: Int) {
+    var rates = DropoutRates()
+    rates.patch = rate
+    #expect(rates.keptPatches(of: patches) == kept)
   }
 
   /// Other samples and steps lose other patches, each patch about as often; the same place loses the same.
@@ -69,6 +77,6 @@ import Training
     let plain = BatchPass(try fixture.store(), threads: 1)
     #expect(
       pass.accumulate(fixture.batch, weight: 1, step: 0, epoch: 2)
-        == plain.accumulate(fixture.batch, weight: 1, step: 0))
+        == plain.accumulate(fixture.batch, weight: 1, step: 0, epoch: 0))
   }
 }

@@ -106,6 +106,21 @@ import VisionTransformer
     }
   }
 
+  /// Patches are dropped in the epochs that the settings say.
+  @Test func patchDropoutEnds() throws {
+    func weights(_ epochs: Int?) throws -> [[Float]] {
+      var settings = Self.settings
+      (settings.dropout.patch, settings.dropout.patchEpochs) = (0.5, epochs)
+      let folder = try TemporaryFolder()
+      let trainer = try Self.trainer(settings, folder.path)
+      #expect(try trainer.run(resuming: false) == .finished)
+      return Self.values(trainer)
+    }
+    let always = try weights(nil)
+    #expect(try weights(Self.settings.epochs) == always)
+    #expect(try weights(Self.settings.epochs - 1) != always)
+  }
+
   /// Whatever the number of threads, wherever it is stopped: the same weights.
   @Test(arguments: [OptimizerSettings.Kind.adamW, .muon])
   func stoppedAndResumedIsTheSame(_ kind: OptimizerSettings.Kind) throws {

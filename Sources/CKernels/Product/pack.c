@@ -105,6 +105,15 @@ void ckernels_pack_rows_int8(ckernels_panel_layout layout, const int8_t *w, size
   }
 }
 
+/// Of a whole panel's width: in instructions, where a call would take longer than the copying.
+static inline void copy_floats(float *target, const float *source, size_t count) {
+  switch (count) {
+    case 16: memcpy(target, source, 16 * sizeof(float)); break;
+    case 32: memcpy(target, source, 32 * sizeof(float)); break;
+    default: memcpy(target, source, count * sizeof(float));
+  }
+}
+
 void ckernels_pack_columns(ckernels_panel_layout layout, const float *w, size_t stride, size_t outputs,
                            size_t inner, void *panels) {
   char *panel = panels;
@@ -116,7 +125,7 @@ void ckernels_pack_columns(ckernels_panel_layout layout, const float *w, size_t 
     }
     float *target = (float *)panel;
     for (size_t k = 0; k < inner; k++, target += layout.width) {
-      memcpy(target, w + k * stride + o, count * sizeof(float));
+      copy_floats(target, w + k * stride + o, count);
       if (count < layout.width) memset(target + count, 0, (layout.width - count) * sizeof(float));
     }
   }

@@ -160,9 +160,8 @@ extension TrainingConfiguration {
     try check("schedule.decay_epochs", s.decayEpochs > 0, "above 0")
     try check("schedule.decay_factor", s.decayFactor > 0 && s.decayFactor <= 1, "above 0 and at most 1")
     for (key, rate) in [
-      ("patch", dropout.patch), ("embedding", dropout.embedding), ("projection", dropout.projection),
-      ("attention", dropout.attention),
-      ("path", dropout.path), ("head", dropout.head),
+      ("embedding", dropout.embedding), ("projection", dropout.projection), ("attention", dropout.attention),
+      ("path", dropout.path), ("head", dropout.head), ("patch", Float(dropout.patch)),
     ] {
       try check("dropout.\(key)", (0..<1).contains(rate), "at least 0 and below 1")
     }

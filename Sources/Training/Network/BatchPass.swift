@@ -75,7 +75,7 @@ public final class BatchPass {
   ///   - firstSample: how many samples of the step came before this batch.
   ///   - epoch: counted from 0, for the dropouts that do not go on to the end.
   public func accumulate(
-    _ batch: Batch, weight: Float, step: Int, firstSample: Int = 0, epoch: Int = 0
+    _ batch: Batch, weight: Float, step: Int, firstSample: Int = 0, epoch: Int
   ) -> Totals {
     let total = store.values(.gradients)
     let seed = seed

@@ -4,7 +4,7 @@ import Kernels
 public struct DropoutRates: Codable, Sendable, Equatable {
   /// Of each sample's patches, behind the positions; the blocks see the others alone, and so have less to do (`patch_drop_rate`; Li et
   /// al., arXiv:2212.00794). Prefix tokens stay.
-  public var patch: Float = 0
+  public var patch = 0.0
   /// The first epochs, in which patches are dropped; nil for all. Evaluation sees every patch, and a network that does so in its last
   /// epochs does better there.
   public var patchEpochs: Int?
@@ -36,8 +36,8 @@ public struct DropoutRates: Codable, Sendable, Equatable {
   }
 
   /// How many of `count` patches stay, as timm's `PatchDropout` counts: at least one.
-  func keptPatches(of count: Int) -> Int {
-    max(1, Int(Float(count) * (1 - patch)))
+  public func keptPatches(of count: Int) -> Int {
+    max(1, Int(Double(count) * (1 - patch)))
   }
 }
 

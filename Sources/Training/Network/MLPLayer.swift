@@ -68,8 +68,12 @@ extension ShardPass {
   private func activatedHidden(_ hidden: MatrixView) -> MutableMatrixView {
     let (rows, m) = (0..<hidden.rows, configuration.mlpDim)
     let result = arena.matrix(rows: hidden.rows, columns: m)
-    result.copy(from: hidden[rows, 0..<m])
-    Elementwise.apply(activation, to: result)
+    // A row at a time, which stays in the nearest cache.
+    for row in rows {
+      let activated = result[row..<row + 1, 0..<m]
+      activated.copy(from: hidden[row..<row + 1, 0..<m])
+      Elementwise.apply(activation, to: activated)
+    }
     if configuration.gatedMLP { Elementwise.multiply(result, by: hidden[rows, m..<2 * m]) }
     return result
   }

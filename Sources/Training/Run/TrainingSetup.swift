@@ -75,10 +75,23 @@ public struct TrainingSetup {
     for (key, value) in try JSONValue(encoding: configuration).object ?? [:] {
       // Lines of metrics and the way the gradients are computed may change.
       guard !["log_every", "recompute"].contains(key) else { continue }
-      identity.add(key, try Self.text(value))
+      identity.add(key, try Self.text(Self.withoutLaterKeys(value, of: key)))
     }
     identity.add("model_args", try Self.text(.object(timm.arguments)))
     self.identity = identity
+  }
+
+  /// Without keys that came when there were runs already, where they have no effect, so that these runs go on.
+  private static func withoutLaterKeys(_ value: JSONValue, of key: String) -> JSONValue {
+    guard var members = value.object else { return value }
+    let later: [String: JSONValue] =
+      switch key {
+      case "model": ["initialization": .string(TrainingConfiguration.WeightInitialization.timm.rawValue)]
+      case "dropout": ["patch": .number(0)]
+      default: [:]
+      }
+    for (name, value) in later where members[name] == value { members[name] = nil }
+    return .object(members)
   }
 
   private static func text(_ value: JSONValue) throws -> String { try value.compactText }

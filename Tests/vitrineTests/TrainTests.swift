@@ -50,6 +50,24 @@ import Testing
     }
   }
 
+  /// The configuration says what weights are drawn as; those of a model given to begin with are not drawn.
+  @Test func weightsAreDrawnAsConfigured() throws {
+    let folder = try TemporaryFolder()
+    func train(_ name: String, _ arguments: String...) throws -> Command.Outcome {
+      try Command.run(
+        "train", Self.arguments(folder.path.appending(name), ["--set", "epochs=2"] + arguments))
+    }
+    let weights = try ["mimetic", "timm"].map { kind in
+      let run = try train(kind, "--set", "model.initialization=\(kind)")
+      #expect(run.status == 0, "\(run.errors)")
+      return try Data(
+        contentsOf: URL(fileURLWithPath: folder.path.appending("\(kind)/last/model.safetensors").string))
+    }
+    #expect(weights[0] != weights[1])
+    let from = try train("from", "--from", Fixtures.project.appending("samples/models/cifar10").string)
+    #expect(from.status == 1 && from.errors.contains("model.initialization"), "\(from.errors)")
+  }
+
   @Test func aRunIsNotOverwritten() throws {
     let folder = try TemporaryFolder()
     try folder.write(Array("{}".utf8), to: "config.json")

@@ -75,7 +75,8 @@ public struct Quantizer {
     for pattern in options.keep
     where !layers.contains(where: { QuantizationOptions.matches($0, pattern) }) {
       throw QuantizationError.unknownLayer(
-        pattern: pattern, known: Array(layers.prefix(5)) + [layers.last ?? ""])
+        pattern: pattern,
+        known: layers.count > 6 ? layers.prefix(5) + ["...", layers[layers.count - 1]] : layers)
     }
     if layers.allSatisfy(options.keeps) {
       throw QuantizationError.nothingToQuantize(path: checkpoint.path.string, keep: options.keep)

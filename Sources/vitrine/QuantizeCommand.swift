@@ -246,6 +246,8 @@ struct Quantize: ParsableCommand {
     }
     if !Canvas.isAvailable {
       terminal.logger.warning("\(Self.chartName) is not drawn: \(FigureError.unavailable)")
+    } else if result.errors.keys.allSatisfy({ name in result.kept.contains { $0.name == name } }) {
+      terminal.logger.warning("\(Self.chartName) is not drawn: no layer of the blocks is quantised")
     }
     for note in notes { terminal.logger.warning("\(model.path): \(note)") }
     for (name, reason) in result.kept where reason == .error {

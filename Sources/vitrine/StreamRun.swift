@@ -76,7 +76,10 @@ struct StreamRun {
 
   /// Says how many images there were, where somebody watches.
   func report(_ summary: InferencePipeline.Summary, progress: ProgressBar) {
-    guard terminal.isInteractive, summary.processed > 1 else { return }
+    guard terminal.isInteractive, summary.processed > 1 else {
+      if summary.isCancelled { terminal.logger.warning("interrupted after \(summary.processed) images") }
+      return
+    }
     let failed = summary.failed > 0 ? ", \(summary.failed) failed" : ""
     let stopped = summary.isCancelled ? ", interrupted" : ""
     terminal.logger.info(

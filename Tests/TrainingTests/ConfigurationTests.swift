@@ -24,7 +24,9 @@ import Training
 
   /// What is written is read as the same, so that a run's `config.json` is a configuration.
   @Test func roundTrip() throws {
-    for name in ["cifar10-small", "cifar10-finetune", "cifar100-scratch", "cifar100-finetune", "linear-probe"] {
+    for name in [
+      "cifar10-small", "cifar10-finetune", "cifar100-scratch", "cifar100-finetune", "linear-probe",
+    ] {
       let path = Fixtures.project.appending("samples/configs/\(name).json")
       let configuration = try TrainingConfiguration(RunRecord.document(path))
       let record = try RunRecord(configuration: configuration, from: "model")
@@ -56,6 +58,14 @@ import Training
       Issue.record("\(text) went through")
     } catch TrainingError.configuration(let actual, _) {
       #expect(actual == key)
+    }
+  }
+
+  @Test func namesThatThereAreAreTold() {
+    #expect {
+      _ = try Self.read(#"{"optimizer": {"kind": "adam"}}"#)
+    } throws: { error in
+      "\(error)".contains("must be one of adamw, sgd, muon, not adam")
     }
   }
 

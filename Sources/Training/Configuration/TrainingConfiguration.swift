@@ -37,18 +37,18 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   /// Epochs between two evaluations.
   public var evaluateEvery = 1
 
-  public enum TrainingPrecision: String, Codable, Sendable, CaseIterable {
+  public enum TrainingPrecision: String, NamedChoice, Sendable {
     case fp32
     case bf16
   }
 
   /// What weights are drawn as; see `Initialization`.
-  public enum WeightInitialization: String, Codable, Sendable, CaseIterable {
+  public enum WeightInitialization: String, NamedChoice, Sendable {
     case timm
     case mimetic
   }
 
-  public enum Freeze: String, Codable, Sendable, CaseIterable {
+  public enum Freeze: String, NamedChoice, Sendable {
     case backbone
   }
 

@@ -2,7 +2,7 @@ import Kernels
 
 /// How the weights follow the gradients.
 public struct OptimizerSettings: Codable, Sendable, Equatable {
-  public enum Kind: String, Codable, Sendable, CaseIterable {
+  public enum Kind: String, NamedChoice, Sendable {
     /// Adam with decoupled weight decay (arXiv 1711.05101).
     case adamW = "adamw"
     /// Stochastic gradient descent with momentum.

@@ -8,7 +8,7 @@
 
 /// The learning rate's course, step by step: a linear warm-up, then one of four ways down.
 public struct Schedule: Codable, Sendable, Equatable {
-  public enum Kind: String, Codable, Sendable, CaseIterable {
+  public enum Kind: String, NamedChoice, Sendable {
     /// The same rate all along.
     case constant
     /// In a straight line to the final rate.

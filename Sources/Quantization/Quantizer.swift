@@ -177,8 +177,11 @@ public struct Quantizer {
   private func observe(_ images: [Image], _ progress: @escaping Progress) throws -> SampleCollection {
     let plan = SamplePlan(keeping: sampleCount, ofImages: images.count)
     let (model, tokens) = (model, model.numTokens)
-    let collection = SampleCollection(
-      capacity: images.indices.reduce(0) { $0 + plan.rows(ofImage: $1, tokens: tokens).count } + 1)
+    // Every other image, from the first on, makes the larger half.
+    let largerHalf = stride(from: 0, to: images.count, by: 2).reduce(0) {
+      $0 + plan.rows(ofImage: $1, tokens: tokens).count
+    }
+    let collection = SampleCollection(capacity: 2 * largerHalf)
     _ = try ImageRuns(pool: pool, cancellation: cancellation).map(
       Array(images.enumerated()), sessions: { InferenceSession(model) },
       progress: { progress(.observing, $0) },

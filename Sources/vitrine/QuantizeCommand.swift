@@ -235,18 +235,19 @@ struct Quantize: ParsableCommand {
     let speed = try speed(quantizer.model, result.model, threadCount, cancellation)
     if cancellation.isCancelled { throw CancellationError() }
 
-    var table = ""
+    var (table, hasChart) = ("", false)
     let notes = try quantizer.write(result, to: output.path, overwriting: overwrite) { bytes in
       let report = quantizer.report(
         result, calibrationImages: calibration.images.count, bytes: bytes,
         imagesPerSecond: speed, seconds: (ContinuousClock.now - started) / .seconds(1))
       table = report.table
       let chart = try Canvas.isAvailable ? QuantizationChart(report: report).figure?.draw().encodedPNG() : nil
+      hasChart = chart != nil
       return [(Self.reportName, try JSONValue(encoding: report).document), (Self.chartName, chart)]
     }
     if !Canvas.isAvailable {
       terminal.logger.warning("\(Self.chartName) is not drawn: \(FigureError.unavailable)")
-    } else if result.errors.keys.allSatisfy({ name in result.kept.contains { $0.name == name } }) {
+    } else if !hasChart {
       terminal.logger.warning("\(Self.chartName) is not drawn: no layer of the blocks is quantised")
     }
     for note in notes { terminal.logger.warning("\(model.path): \(note)") }

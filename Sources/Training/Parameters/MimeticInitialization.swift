@@ -94,7 +94,7 @@ extension Initialization {
     guard configuration.embedDim.isMultiple(of: 4) else { return }
     let table = PositionEmbedding.sinCos2D(
       dim: configuration.embedDim, grid: configuration.gridSize, temperature: 100)
-    let prefix = positions.rows - configuration.gridSize.height * configuration.gridSize.width
+    let prefix = configuration.numPositionedPrefixTokens
     for row in 0..<prefix { positions.row(row).update(repeating: 0) }
     for (index, value) in table.enumerated() {
       let (row, column) = index.quotientAndRemainder(dividingBy: configuration.embedDim)

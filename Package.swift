@@ -61,9 +61,8 @@ let package = Package(
     .target(
       name: "Pipeline",
       dependencies: [
-        "Images", "Kernels", "VisionTransformer",
+        "Checkpoints", "Images", "Kernels", "VisionTransformer",
         .product(name: "HeapModule", package: "swift-collections"),
-        .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .target(
@@ -110,13 +109,13 @@ let package = Package(
       path: "Tests/FuzzTrials"),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTrials", "TestSupport"]),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"]),
-    .testTarget(name: "ImagesTests", dependencies: ["Images", "CCodecs", "TestSupport"]),
+    .testTarget(name: "ImagesTests", dependencies: ["Checkpoints", "Images", "CCodecs", "TestSupport"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
     .testTarget(name: "VisionTransformerTests", dependencies: ["VisionTransformer", "TestSupport"]),
     .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "TestSupport"]),
     .testTarget(
       name: "TrainingTests",
-      dependencies: ["Checkpoints", "Kernels", "Training", "VisionTransformer", "TestSupport"]),
+      dependencies: ["Checkpoints", "Images", "Kernels", "Training", "VisionTransformer", "TestSupport"]),
     .testTarget(
       name: "QuantizationTests",
       dependencies: [
@@ -125,7 +124,9 @@ let package = Package(
     .testTarget(name: "FiguresTests", dependencies: ["Checkpoints", "Figures", "Images", "TestSupport"]),
     .testTarget(
       name: "vitrineTests",
-      dependencies: ["vitrine", "Figures", "Images", "Kernels", "VisionTransformer", "TestSupport"]),
+      dependencies: [
+        "vitrine", "Figures", "Images", "Kernels", "Pipeline", "VisionTransformer", "TestSupport",
+      ]),
   ]
 )
 

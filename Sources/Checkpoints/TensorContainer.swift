@@ -56,8 +56,8 @@ extension TensorElements {
 
 /// A file, or several, that hold named tensors.
 ///
-/// Everything above this protocol is the same for each container; a new kind of file is a new conformance and a line in
-/// `Checkpoint.openFile`. Opening reads descriptions only; elements are read, and where need be inflated, one tensor at a time.
+/// Everything above this protocol is the same for each container; a new kind of file is a new conformance, a case of
+/// `ContainerFormat` and a line in `Checkpoint.openByContents`. Opening reads descriptions only; elements are read, and where need be inflated, one tensor at a time.
 public protocol TensorContainer: Sendable {
   /// What the container is called in messages, such as "safetensors".
   var format: String { get }

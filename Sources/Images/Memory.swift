@@ -14,8 +14,10 @@ enum Memory {
   /// Whether the system would hand out a block of this size now.
   static func canProvide(bytes: Int) -> Bool {
     guard bytes > smallAllocation else { return true }
-    guard let block = malloc(bytes) else { return false }
-    free(block)
+    // Not malloc and free: a compiler may leave out a pair whose memory nobody uses.
+    let block = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    guard let block, block != MAP_FAILED else { return false }
+    munmap(block, bytes)
     return true
   }
 }

@@ -23,11 +23,6 @@ package enum Elementwise {
       x.base, x.rowStride, y.base, y.rowStride, x.rows, x.columns, factors, nil)
   }
 
-  /// Every row of x [R, D] += values [D].
-  package static func addToRows(_ values: UnsafePointer<Float>, _ x: MutableMatrixView) {
-    Operations.active.add_bias(x.base, x.rowStride, x.rows, x.columns, values)
-  }
-
   /// x = activation(x), [R, D].
   package static func apply(_ activation: Activation, to x: MutableMatrixView) { activation.apply(to: x) }
 

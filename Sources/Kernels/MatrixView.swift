@@ -93,11 +93,6 @@ struct SharedVector: @unchecked Sendable {
   init(_ base: UnsafePointer<Float>?) {
     self.base = base
   }
-
-  /// The elements from `index` on.
-  func from(_ index: Int) -> UnsafePointer<Float>? {
-    base.map { $0 + index }
-  }
 }
 
 private func checkShape(rows: Int, columns: Int, rowStride: Int) {

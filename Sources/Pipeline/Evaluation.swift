@@ -115,6 +115,24 @@ public struct EvaluationReport: Codable, Sendable, Equatable {
     public let label: String
     public let images: Int
     public let top1: Double?
+
+    public func encode(to encoder: any Encoder) throws {
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encode(label, forKey: .label)
+      try container.encode(images, forKey: .images)
+      try container.encode(top1, forKey: .top1)
+    }
+  }
+
+  /// With null for what is not known, so that every report has the same keys.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(images, forKey: .images)
+    try container.encode(skipped, forKey: .skipped)
+    try container.encode(loss, forKey: .loss)
+    try container.encode(top1, forKey: .top1)
+    try container.encode(top5, forKey: .top5)
+    try container.encode(classes, forKey: .classes)
   }
 
   /// Writes the report as JSON, whole or not at all.

@@ -1,3 +1,4 @@
+import Checkpoints
 import SystemPackage
 
 #if canImport(Glibc)
@@ -79,13 +80,11 @@ public struct OutputFolder {
 
   /// Makes a folder and those that it lies in.
   private static func make(_ folder: FilePath) throws(PipelineError) {
-    if folder.isEmpty || fileStatus(folder)?.isDirectory == true { return }
-    if folder.components.count > 1 { try make(folder.removingLastComponent()) }
-    guard folder.withPlatformString({ mkdir($0, 0o777) }) == 0 || errno == EEXIST else {
-      throw .write(path: folder, reason: systemErrorDescription())
-    }
-    guard fileStatus(folder)?.isDirectory == true else {
-      throw .write(path: folder, reason: "it is there already, and no folder")
+    do {
+      try FileSystem.makeFolder(folder)
+    } catch {
+      guard case .unwritable(let path, let reason) = error else { return }
+      throw .write(path: path, reason: reason)
     }
   }
 

@@ -12,7 +12,7 @@ public enum PipelineError: Error, Equatable {
   case pathList(reason: String)
   /// The results that should be continued are not of these inputs.
   case resumeMismatch(path: FilePath, line: Int, found: String, expected: String?)
-  /// The results that should be continued cannot be read.
+  /// The results that should be continued cannot be read; line 0 stands for all of them.
   case resumeMalformed(path: FilePath, line: Int, reason: String)
   /// The array that should be continued has another shape.
   case resumeArray(path: FilePath, reason: String)
@@ -30,7 +30,7 @@ extension PipelineError: CustomStringConvertible {
         + (expected.map { "but the inputs have \"\($0)\" there" } ?? "but the inputs end before it")
         + "; give the same inputs in the same order, or start anew without --resume"
     case .resumeMalformed(let path, let line, let reason):
-      "\(path), line \(line): cannot resume: \(reason)"
+      "\(path)\(line > 0 ? ", line \(line)" : ""): cannot resume: \(reason)"
     case .resumeArray(let path, let reason): "\(path): cannot resume: \(reason)"
     }
   }

@@ -1,3 +1,4 @@
+import Checkpoints
 import SystemPackage
 
 #if canImport(Glibc)

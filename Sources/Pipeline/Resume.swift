@@ -19,24 +19,34 @@ public struct ResumePoint: Sendable, Equatable {
   public private(set) var bytes = 0
 
   /// Reads results and moves the walker past the inputs that they are for.
-  /// - Parameter predictions: number of predictions that each image has; nil for results that are paths and errors alone.
-  /// - Throws: `PipelineError` where the results cannot be read or are of other inputs.
+  /// - Parameters:
+  ///   - predictions: number of predictions that each image has; nil for results that are paths and errors alone.
+  ///   - cancellation: ends the comparison.
+  /// - Throws: `PipelineError` where the results cannot be read or are of other inputs, `CancellationError`.
   public init(
-    _ path: FilePath, format: ResultFormat, predictions: Int?, walker: inout PathWalker
-  ) throws(PipelineError) {
-    guard fileStatus(path) != nil else { return }
+    _ path: FilePath, format: ResultFormat, predictions: Int?, walker: inout PathWalker,
+    cancellation: Cancellation
+  ) throws {
+    guard let status = fileStatus(path) else { return }
+    guard status.isRegular else {
+      throw PipelineError.resumeMalformed(
+        path: path, line: 0, reason: "not a file that results could be read from")
+    }
     var lines = try LineReader(path, quoted: format == .csv)
     if format == .csv {
       guard let header = try lines.next() else { return }
       guard header == format.header else {
-        throw .resumeMalformed(path: path, line: 1, reason: "not the header of these results")
+        throw PipelineError.resumeMalformed(
+          path: path, line: 1, reason: "not the header of these results")
       }
       bytes = header.utf8.count
     }
     while let result = try Self.nextResult(&lines, path: path, format: format, predictions: predictions) {
       let input = walker.next()
+      // The list of inputs then seems to end early.
+      if cancellation.isCancelled { throw CancellationError() }
       guard let input, result.isOf(input.path) else {
-        throw .resumeMismatch(
+        throw PipelineError.resumeMismatch(
           path: path, line: lines.lineNumber, found: result.path, expected: input?.path.string)
       }
       inputs += 1

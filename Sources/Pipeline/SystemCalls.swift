@@ -28,6 +28,13 @@ func nearestExisting(_ path: FilePath) -> FilePath {
   return place
 }
 
+/// The path from the root on; as it is where the working folder is gone.
+package func absolute(_ path: FilePath) -> FilePath {
+  guard path.isRelative, let folder = getcwd(nil, 0) else { return path }
+  defer { free(folder) }
+  return FilePath(platformString: folder).pushing(path)
+}
+
 /// A regular file, whatever its name: links are seen through.
 package struct FileIdentity: Hashable {
   private let device: UInt64
@@ -64,9 +71,4 @@ func readStart(of path: FilePath, count: Int) -> [UInt8]? {
     }
   }
   return bytes.count == count ? bytes : nil
-}
-
-/// `write`, under a name that methods called `write` do not hide.
-func systemWrite(_ descriptor: CInt, _ buffer: UnsafeRawPointer, _ count: Int) -> Int {
-  write(descriptor, buffer, count)
 }

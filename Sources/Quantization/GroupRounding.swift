@@ -7,6 +7,8 @@ struct GroupRounding {
   private let rows: Int
   private let inner: Int
   private let groupSize: Int
+  /// Groups of a row.
+  private let groups: Int
   /// How much an error in each column matters; nil for all the same.
   private let importance: [Float]?
   private let scales: [Float]
@@ -18,6 +20,7 @@ struct GroupRounding {
   ///   - importance: [K], the mean square of what each column is multiplied with.
   init(_ weight: MatrixView, groupSize: Int, importance: [Float]?) {
     (rows, inner, self.groupSize) = (weight.rows, weight.columns, groupSize)
+    groups = QuantizationGroups.count(weight.columns, size: groupSize)
     // What the samples leave at 0 counts a little: other inputs may not.
     let mean = (importance ?? []).reduce(0, +) / Float(max(1, weight.columns))
     self.importance = mean > 0 && mean.isFinite ? importance?.map { $0 + 0.01 * mean } : nil
@@ -28,8 +31,7 @@ struct GroupRounding {
       return scale > 0 ? scale : 1
     }
     numbers = [Int8](repeating: 0, count: rows * inner)
-    groupScales = [UInt8](
-      repeating: 1, count: rows * QuantizationGroups.count(inner, size: groupSize))
+    groupScales = [UInt8](repeating: 1, count: rows * groups)
   }
 
   /// Finds the scale of a group: the one with the least squared error, errors weighed by importance.
@@ -46,14 +48,13 @@ struct GroupRounding {
       }
       if error < best.error { best = (scale, error) }
     }
-    groupScales[row * QuantizationGroups.count(inner, size: groupSize) + column / groupSize] = best.scale
+    groupScales[row * groups + column / groupSize] = best.scale
   }
 
   /// Rounds a value of a group that was begun.
   /// - Returns: what is stored of it.
   mutating func round(_ row: Int, _ column: Int, _ value: Float) -> Float {
-    let group = row * QuantizationGroups.count(inner, size: groupSize) + column / groupSize
-    let step = scales[row] * Float(groupScales[group])
+    let step = scales[row] * Float(groupScales[row * groups + column / groupSize])
     let number = min(max((value / step).rounded(.toNearestOrEven), -8), 7)
     numbers[row * inner + column] = number.isFinite ? Int8(number) : 0
     return number * step

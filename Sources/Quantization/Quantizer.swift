@@ -330,10 +330,9 @@ public struct Quantizer {
 
   /// The model with some of its layers quantised.
   private func open(_ substitutes: LayerSubstitutes) throws -> VisionTransformer {
-    let precision: Precision =
-      options.scheme.computesIntegers ? .int8 : Precision.bf16.isNative ? .bf16 : .fp32
     var open = VisionTransformer.Options(
-      architecture: architecture, transform: transform, precision: precision, threads: pool.threadCount)
+      architecture: architecture, transform: transform, precision: options.scheme.standardPrecision,
+      threads: pool.threadCount)
     open.substitutes = substitutes
     return try VisionTransformer(checkpoint, options: open)
   }

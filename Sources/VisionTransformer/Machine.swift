@@ -15,7 +15,7 @@ package enum Machine {
   }
 
   /// Bytes that this process can be given at most, for a single array: less than the memory where `ulimit -v` says so.
-  static var addressBytes: Int { min(memoryBytes, processLimit ?? .max) }
+  package static var addressBytes: Int { min(memoryBytes, processLimit ?? .max) }
 
   private static var processLimit: Int? {
     var limit = rlimit()

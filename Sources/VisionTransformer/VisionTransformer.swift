@@ -228,7 +228,16 @@ public final class VisionTransformer: Sendable {
 extension Checkpoint {
   /// The precision for which the weights were made.
   fileprivate var standardPrecision: Precision {
-    guard let quantization else { return .fp32 }
-    return quantization.computesIntegers ? .int8 : Precision.bf16.isNative ? .bf16 : .fp32
+    quantization?.standardPrecision ?? .fp32
   }
+}
+
+extension QuantizationScheme {
+  /// The precision that models of the scheme are run in.
+  package var standardPrecision: Precision { computesIntegers ? .int8 : .nearFloat }
+}
+
+extension Precision {
+  /// The fastest one here that rounds nothing but products: bfloat16, or float32 where the processor has no products of that.
+  static var nearFloat: Precision { bf16.isNative ? .bf16 : .fp32 }
 }

@@ -56,10 +56,7 @@ struct Bench: ParsableCommand {
   @Option(name: .long, help: ArgumentHelp("Images that go through the network together.", valueName: "N"))
   var batchSize = 1
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp("Threads in all (default: the cores this process may use).", valueName: "N"))
-  var threads: Int?
+  @OptionGroup var threads: ThreadsOption
 
   @Option(name: .long, help: "What to measure.")
   var mode = Mode.both
@@ -89,9 +86,6 @@ struct Bench: ParsableCommand {
       throw ValidationError("give --model, or --architecture for a model of random weights")
     }
     guard (1...1024).contains(batchSize) else { throw ValidationError("--batch-size must be from 1 to 1024") }
-    if let threads, !(1...1024).contains(threads) {
-      throw ValidationError("--threads must be from 1 to 1024")
-    }
     guard seconds == nil || iterations == nil else {
       throw ValidationError("give --seconds or --iterations, not both")
     }
@@ -109,7 +103,7 @@ struct Bench: ParsableCommand {
     let started = ContinuousClock.now
     let model = try load(terminal)
     let loading = (ContinuousClock.now - started) / .seconds(1)
-    let threads = self.threads ?? CPU.usableCores
+    let threads = self.threads.count
     let benchmark = Benchmark(
       model,
       options: .init(
@@ -148,7 +142,7 @@ struct Bench: ParsableCommand {
     try KernelVariant.validateEnvironment()
     let options = VisionTransformer.Options(
       architecture: architecture, transform: TransformOverrides(size: size), precision: precision,
-      threads: threads ?? CPU.usableCores, labels: .none)
+      threads: threads.count, labels: .none)
     guard let path = self.model?.path else {
       return try VisionTransformer(randomWeightsOf: architecture ?? "", options: options)
     }

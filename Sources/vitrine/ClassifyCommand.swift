@@ -82,11 +82,16 @@ struct Classify: ParsableCommand {
       labels: labels.source, run: options.compute, terminal: terminal)
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
 
-    try self.model.checkOutputs([outputFile, logits?.path, contactSheet?.path], model, inputs: options.paths)
+    try self.model.checkOutputs(
+      [outputFile, logits?.path, contactSheet?.path], model, inputs: options.paths + [labels.file])
     let (format, names) = (resultFormat, model.labels)
     let topK = min(self.topK, model.configuration.numClasses)
     var walker = options.walker(cancellation)
-    let resumed = try resumePoint(format: format, predictions: topK, walker: &walker)
+    let resumed = try outputFile.flatMap { path in
+      resume
+        ? try options.resumePoint(
+          path, format: format, predictions: topK, walker: &walker, cancellation: cancellation) : nil
+    }
     let file =
       try outputFile.map { try ResultFile($0, keeping: resumed?.bytes ?? 0) } ?? .standardOutput()
     let logitsFile = try logits.map { path in
@@ -129,13 +134,6 @@ struct Classify: ParsableCommand {
       }
     }
     try outcome.get()
-  }
-
-  private func resumePoint(
-    format: ResultFormat, predictions: Int, walker: inout PathWalker
-  ) throws -> ResumePoint? {
-    guard resume, let outputFile else { return nil }
-    return try ResumePoint(outputFile, format: format, predictions: predictions, walker: &walker)
   }
 }
 

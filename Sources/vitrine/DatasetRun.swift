@@ -12,6 +12,29 @@ struct DatasetRun {
   let terminal: Terminal
   let cancellation: Cancellation
 
+  /// - Parameters:
+  ///   - source: the data set.
+  ///   - path: where it lies; for messages.
+  ///   - split: the part of it; nil for the one that models are evaluated on.
+  ///   - model: whose classes the data set's are matched with, by name or else in order, which is said.
+  /// - Throws: `DatasetError`, and `ClassMapping`'s where the classes do not fit.
+  init(
+    _ source: DatasetSource, at path: FilePath, split: DatasetSplit? = nil, model: VisionTransformer,
+    options: InferencePipeline.Options, terminal: Terminal, cancellation: Cancellation
+  ) throws {
+    let split = split ?? source.evaluationSplit
+    dataset = try source.dataset(split)
+    mapping = try ClassMapping(
+      of: dataset.classNames, to: model.labels, numClasses: model.configuration.numClasses)
+    (self.options, self.terminal, self.cancellation) = (options, terminal, cancellation)
+    terminal.logger.info("\(path): \(source.description), \(split.rawValue): \(dataset.count) images")
+    if mapping.method == .order {
+      terminal.logger.warning(
+        "\(path): the classes' names are not the model's; the first is taken for the model's first, and so on"
+      )
+    }
+  }
+
   /// Runs every image.
   /// - Returns: what the run did, and how often the model was right; nil where the reader of the results has closed the pipe.
   func run(_ model: VisionTransformer) throws -> (summary: InferencePipeline.Summary, evaluation: Evaluation)?

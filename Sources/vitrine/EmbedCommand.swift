@@ -58,7 +58,7 @@ struct Embed: ParsableCommand {
     let terminal = Terminal(quiet: options.quiet)
     let cancellation = Signals.install()
     let model = try self.model.load(run: options.compute, terminal: terminal)
-    let layer = try self.layer.map { try resolve($0, depth: model.configuration.depth) }
+    let layer = try self.layer.map(model.layerIndex)
     let selection = tokens ?? .standard(model, layer: layer)
     guard selection != .classToken || model.configuration.hasClassToken else {
       throw ModelError.noClassToken(path: model.path)
@@ -67,7 +67,9 @@ struct Embed: ParsableCommand {
     try self.model.checkOutputs([output.path, paths?.path], model, inputs: options.paths)
     var walker = options.walker(cancellation)
     let resumed = try paths.flatMap { paths in
-      resume ? try ResumePoint(paths.path, format: .jsonl, predictions: nil, walker: &walker) : nil
+      resume
+        ? try options.resumePoint(
+          paths.path, format: .jsonl, predictions: nil, walker: &walker, cancellation: cancellation) : nil
     }
     let array = try NumpyFile(
       output.path, rowShape: selection.shape(model, layer: layer), keepingRows: resumed?.inputs ?? 0)
@@ -82,12 +84,6 @@ struct Embed: ParsableCommand {
       try array.append(item.value)
       try index?.append(line: item.pathLine)
     }
-  }
-
-  private func resolve(_ layer: Int, depth: Int) throws -> Int {
-    let index = layer < 0 ? depth + layer : layer
-    guard (0..<depth).contains(index) else { throw ModelError.noSuchLayer(layer, depth: depth) }
-    return index
   }
 }
 

@@ -24,7 +24,7 @@ struct Evaluate: ParsableCommand {
 
   @Option(
     name: .long,
-    help: "The part of the data set (default: test; where there is none, val; where there is none, all).")
+    help: "The part of the data set (default: test, else val, else train; all of one without parts).")
   var split: DatasetSplit?
 
   @Option(
@@ -62,37 +62,30 @@ struct Evaluate: ParsableCommand {
     let model = try self.model.load(
       labels: labels.source, run: compute, terminal: terminal)
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
-    try self.model.checkOutputs([report?.path, confusion?.path], model, inputs: [data])
-
+    try self.model.checkOutputs(
+      [report?.path, confusion?.path], model, inputs: [data, classes, labels.file])
     let split = self.split ?? source.evaluationSplit
-    let dataset = try source.dataset(split)
-    let mapping = try ClassMapping(
-      of: dataset.classNames, to: model.labels, numClasses: model.configuration.numClasses)
-    terminal.logger.info("\(data.path): \(source.description), \(split.rawValue): \(dataset.count) images")
-    if mapping.method == .order {
-      terminal.logger.warning(
-        "\(data.path): the classes' names are not the model's; the first is taken for the model's first, and so on"
-      )
-    }
+    let run = try DatasetRun(
+      source, at: data.path, split: split, model: model, options: compute.pipelineOptions(decoding),
+      terminal: terminal, cancellation: cancellation)
 
     // The places are taken before the work, which may be long.
     let reportFile = try report.map { try AtomicFile($0.path) }
-    let picture = try confusionPicture(classes: dataset.classNames.count)
+    let picture = try confusionPicture(classes: run.dataset.classNames.count)
     let table = try picture == nil ? confusion.map { try AtomicFile($0.path) } : nil
-    let run = DatasetRun(
-      dataset: dataset, mapping: mapping, options: compute.pipelineOptions(decoding), terminal: terminal,
-      cancellation: cancellation)
     guard let (summary, evaluation) = try run.run(model) else { return }
     let result = evaluation.report
     // Where one of them cannot be written, the others are.
-    let printed = Result { try StandardStreams.print(result.table) }
-    if let reportFile { try result.write(to: reportFile) }
-    if let table {
-      try table.write(Array((evaluation.confusionCSV(labels: model.labels) + "\n").utf8))
-      try table.commit()
-    }
-    if let picture { try picture.write(matrix(evaluation, model: model, split: split).draw()) }
-    try printed.get()
+    let written: [Result<Void, any Error>] = [
+      Result { try StandardStreams.print(result.table) },
+      Result { try reportFile.map(result.write(to:)) ?? () },
+      Result {
+        try table?.write(Array((evaluation.confusionCSV(labels: model.labels) + "\n").utf8))
+        try table?.commit()
+      },
+      Result { try picture?.write(matrix(evaluation, model: model, split: split).draw()) },
+    ]
+    for outcome in written { try outcome.get() }
     if let status = StreamRun.status(summary) { throw status }
   }
 

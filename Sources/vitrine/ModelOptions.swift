@@ -32,7 +32,7 @@ struct ModelOptions: ParsableArguments {
     let options = VisionTransformer.Options(
       architecture: architecture.architecture, transform: preprocessing.overrides,
       precision: run?.precision,
-      threads: run?.threadCount ?? 1, describesOnly: run == nil, labels: labels)
+      threads: run?.threads.count ?? 1, describesOnly: run == nil, labels: labels)
     let model = try VisionTransformer(Checkpoint(self.model.path, limits: limits.limits), options: options)
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
     return model
@@ -41,8 +41,8 @@ struct ModelOptions: ParsableArguments {
 
 extension ModelOptions {
   /// Refuses outputs that would overwrite the model, an input or one another.
-  func checkOutputs(_ outputs: [FilePath?], _ model: VisionTransformer, inputs: [PathArgument]) throws {
-    try OutputCheck.check(outputs.compactMap { $0 }, needed: model.files + inputs.map(\.path))
+  func checkOutputs(_ outputs: [FilePath?], _ model: VisionTransformer, inputs: [PathArgument?]) throws {
+    try OutputCheck.check(outputs.compactMap { $0 }, needed: model.files + inputs.compactMap { $0?.path })
   }
 }
 

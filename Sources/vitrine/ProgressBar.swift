@@ -63,12 +63,12 @@ final class ProgressBar: Sendable {
 
   /// Such as `12.3 images/s`, for what was done since the start.
   func rate(of count: Int) -> String {
-    let seconds = Self.seconds(ContinuousClock.now - start)
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
     return seconds > 0 ? "\(Self.rounded(Double(count) / seconds)) images/s" : ""
   }
 
   private func line(_ state: State, elapsed: Duration) -> String {
-    let perSecond = Double(state.done) / max(Self.seconds(elapsed), 1e-3)
+    let perSecond = Double(state.done) / max(elapsed / .seconds(1), 1e-3)
     let done = doneBefore + state.done
     var parts = ["\(done) images"]
     if let total = state.total, total >= done, total > 0 {
@@ -87,15 +87,10 @@ final class ProgressBar: Sendable {
     "\(bar(share: share))  \(name)  \(Int((100 * share).rounded())) %"
   }
 
-  private static func bar(share: Double) -> String {
+  static func bar(share: Double) -> String {
     let width = 24
     let filled = min(width, max(0, Int(Double(width) * share)))
     return String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-  }
-
-  private static func seconds(_ duration: Duration) -> Double {
-    let (seconds, attoseconds) = duration.components
-    return Double(seconds) + Double(attoseconds) / 1e18
   }
 
   private static func rounded(_ value: Double) -> String {
@@ -103,8 +98,8 @@ final class ProgressBar: Sendable {
   }
 
   /// `m:ss`, or `h:mm:ss`.
-  private static func clock(_ seconds: Double) -> String {
-    let total = Int(min(seconds, 359_999).rounded())
+  static func clock(_ seconds: Double) -> String {
+    let total = Int(min(max(0, seconds), 3_599_999).rounded())
     func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
     let (hours, minutes) = (total / 3600, total / 60 % 60)
     return hours > 0 ? "\(hours):\(two(minutes)):\(two(total % 60))" : "\(minutes):\(two(total % 60))"

@@ -116,10 +116,7 @@ struct Quantize: ParsableCommand {
   @Flag(name: .long, help: "Replace a model that is in the folder.")
   var overwrite = false
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp("Threads in all (default: the cores this process may use).", valueName: "N"))
-  var threads: Int?
+  @OptionGroup var threads: ThreadsOption
 
   @Flag(name: .long, help: "No progress bar or table; warnings and errors are still shown.")
   var quiet = false
@@ -150,9 +147,6 @@ struct Quantize: ParsableCommand {
     }
     guard !leavesOutSmoothing || scheme.computesIntegers else {
       throw ValidationError("--no-smoothing: \(scheme.rawValue) rounds no activations, and smooths none")
-    }
-    if let threads, !(1...1024).contains(threads) {
-      throw ValidationError("--threads must be from 1 to 1024")
     }
     if let minCosine, !(minCosine > 0 && minCosine <= 1) {
       throw ValidationError("--min-cosine must be above 0, and at most 1")
@@ -186,7 +180,7 @@ struct Quantize: ParsableCommand {
     let started = ContinuousClock.now
     let terminal = Terminal(quiet: quiet)
     let cancellation = Signals.install()
-    let threadCount = threads ?? CPU.usableCores
+    let threadCount = threads.count
     let checkpoint = try Checkpoint(model.path, limits: limits.limits)
     let quantizer = try Quantizer(
       checkpoint, architecture: architecture.architecture, transform: preprocessing.overrides,
@@ -264,7 +258,7 @@ struct Quantize: ParsableCommand {
   private func checkOutputs(_ model: VisionTransformer) throws {
     let reports = [Self.reportName, Self.chartName].map { output.path.appending($0) }
     let files = Quantizer.files(in: output.path) + reports
-    try OutputCheck.check(files, needed: model.files)
+    try OutputCheck.check(files, needed: model.files + [classes, labels.file].compactMap { $0?.path })
     // Said before the work, not after it.
     try OutputCheck.checkWritable(folder: output.path)
     if !overwrite, let file = files.first(where: { fileStatus($0) != nil }) {
@@ -279,11 +273,8 @@ struct Quantize: ParsableCommand {
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
     let decoding = preprocessing.decoding
     let source = try DatasetSource(evaluate.path, classes: classes?.path, decoding: decoding)
-    let dataset = try source.dataset(source.evaluationSplit)
-    let mapping = try ClassMapping(
-      of: dataset.classNames, to: model.labels, numClasses: model.configuration.numClasses)
-    return DatasetRun(
-      dataset: dataset, mapping: mapping, options: .init(threads: threads, decoding: decoding),
+    return try DatasetRun(
+      source, at: evaluate.path, model: model, options: .init(threads: threads, decoding: decoding),
       terminal: terminal, cancellation: cancellation)
   }
 

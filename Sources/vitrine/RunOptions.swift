@@ -29,6 +29,21 @@ struct RunOptions: ParsableArguments {
     PathWalker(paths.map(\.path), isNullSeparated: null, cancellation: cancellation)
   }
 
+  /// Moves a walker past the inputs whose results are there.
+  /// - Parameters: see `ResumePoint`.
+  /// - Throws: `ExitCode` where it is interrupted, and what `ResumePoint` throws.
+  func resumePoint(
+    _ path: FilePath, format: ResultFormat, predictions: Int?, walker: inout PathWalker,
+    cancellation: Cancellation
+  ) throws -> ResumePoint {
+    do {
+      return try ResumePoint(
+        path, format: format, predictions: predictions, walker: &walker, cancellation: cancellation)
+    } catch is CancellationError {
+      throw ExitCode(Signals.exitStatus ?? 130)
+    }
+  }
+
   /// Whether all inputs are named on the command line, so that they can be walked twice, to count them, and ahead of time.
   var areFiles: Bool { !paths.contains { $0.path == "-" } }
 }
@@ -45,25 +60,17 @@ struct ComputeOptions: ParsableArguments {
   @Option(name: .long, help: ArgumentHelp("Images that go through the network together.", valueName: "N"))
   var batchSize = 1
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp("Threads in all (default: the cores this process may use).", valueName: "N"))
-  var threads: Int?
+  @OptionGroup var threads: ThreadsOption
 
   @Flag(name: .long, help: "No progress bar, notes or summary; warnings and errors are still shown.")
   var quiet = false
 
   func validate() throws {
     guard (1...1024).contains(batchSize) else { throw ValidationError("--batch-size must be from 1 to 1024") }
-    if let threads, !(1...1024).contains(threads) {
-      throw ValidationError("--threads must be from 1 to 1024")
-    }
   }
 
-  var threadCount: Int { threads ?? CPU.usableCores }
-
   func pipelineOptions(_ decoding: DecodingOptions) -> InferencePipeline.Options {
-    InferencePipeline.Options(threads: threadCount, batchSize: batchSize, decoding: decoding)
+    InferencePipeline.Options(threads: threads.count, batchSize: batchSize, decoding: decoding)
   }
 }
 

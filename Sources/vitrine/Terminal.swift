@@ -1,3 +1,4 @@
+import Checkpoints
 import Logging
 import Synchronization
 
@@ -77,7 +78,7 @@ final class Terminal: Sendable {
     text.withUTF8 { bytes in
       var done = 0
       while done < bytes.count, let start = bytes.baseAddress {
-        let count = Glibc.write(STDERR_FILENO, start + done, bytes.count - done)
+        let count = systemWrite(STDERR_FILENO, start + done, bytes.count - done)
         if count <= 0, errno != EINTR { return }
         done += max(0, count)
       }

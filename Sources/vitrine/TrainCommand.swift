@@ -55,10 +55,7 @@ struct Train: ParsableCommand {
   @Flag(name: .long, help: "Also write event files for TensorBoard, in RUN/tensorboard.")
   var tensorboard = false
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp("Threads in all (default: the cores this process may use).", valueName: "N"))
-  var threads: Int?
+  @OptionGroup var threads: ThreadsOption
 
   @Flag(
     name: .long, help: "No progress bar and no lines for the epochs; warnings and errors are still shown.")
@@ -66,9 +63,6 @@ struct Train: ParsableCommand {
 
   func validate() throws {
     if !resume, config == nil { throw ValidationError("give --config, or --resume with a run in --output") }
-    if let threads, !(1...1024).contains(threads) {
-      throw ValidationError("--threads must be from 1 to 1024")
-    }
   }
 
   func run() throws {
@@ -87,7 +81,7 @@ struct Train: ParsableCommand {
     }
     let (configuration, path, model) = try readConfiguration(folder)
     let logger = terminal.logger
-    let threads = threads ?? CPU.usableCores
+    let threads = threads.count
     let setup = try TrainingSetup(
       configuration, path: path, data: DatasetSource(data.path), model: model, limits: limits.limits,
       threads: threads
@@ -129,6 +123,7 @@ struct Train: ParsableCommand {
     if let top1 = trainer.progress.bestTop1, let epoch = trainer.progress.bestEpoch {
       logger.info("best: epoch \(epoch), top-1 \(TrainingDisplay.percent(top1)); \(folder.best)")
     }
+    if setup.badImages.count > 0 { throw ExitCode(2) }
   }
 
   /// The configuration with the changes of the command line: the run's own where it is gone on with.
@@ -144,7 +139,9 @@ struct Train: ParsableCommand {
     let path = config?.path ?? folder.configuration
     let document = try config.map { try RunRecord.document($0.path) } ?? record?.document ?? .object([:])
     return (
-      try TrainingConfiguration(document, changes: changes), path, from?.path ?? record?.model
+      try TrainingConfiguration(document, changes: changes), path,
+      // A run can be gone on with from anywhere.
+      model: from.map { absolute($0.path) } ?? record?.model
     )
   }
 }

@@ -44,19 +44,15 @@ final class TrainingDisplay {
   func finish() { terminal.show(bar: "") }
 
   private func bar(_ progress: TrainingProgress, rate: Double, imagesPerSecond: Double) -> String {
-    let width = 20
-    let filled = stepsPerEpoch > 0 ? width * progress.stepInEpoch / stepsPerEpoch : 0
-    let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
     let samples = max(1, progress.samples)
-    let (seconds, attoseconds) = (ContinuousClock.now - start).components
-    let elapsed = Double(seconds) + Double(attoseconds) / 1e18
-    let perStep = elapsed / Double(max(1, progress.step - firstStep))
+    let perStep = (ContinuousClock.now - start) / .seconds(1) / Double(max(1, progress.step - firstStep))
     return [
-      bar, "epoch \(progress.epoch + 1)", "step \(progress.step)/\(totalSteps)",
+      ProgressBar.bar(share: Double(progress.stepInEpoch) / Double(max(1, stepsPerEpoch))),
+      "epoch \(progress.epoch + 1)", "step \(progress.step)/\(totalSteps)",
       "loss \(Self.fixed(progress.loss / Double(samples), 4))",
       "top-1 \(Self.percent(Double(progress.top1) / Double(samples)))",
       "\(Int(imagesPerSecond.rounded())) images/s",
-      "\(Self.clock(perStep * Double(totalSteps - progress.step))) left",
+      "\(ProgressBar.clock(perStep * Double(totalSteps - progress.step))) left",
     ].joined(separator: "  ")
   }
 
@@ -69,13 +65,5 @@ final class TrainingDisplay {
     let fraction = String(rounded % scale)
     return (value < 0 ? "-" : "") + "\(rounded / scale)."
       + String(repeating: "0", count: digits - fraction.count) + fraction
-  }
-
-  /// `m:ss`, or `h:mm:ss`.
-  private static func clock(_ seconds: Double) -> String {
-    let total = Int(min(max(0, seconds), 3_599_999).rounded())
-    func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
-    let (hours, minutes) = (total / 3600, total / 60 % 60)
-    return hours > 0 ? "\(hours):\(two(minutes)):\(two(total % 60))" : "\(minutes):\(two(total % 60))"
   }
 }

@@ -9,7 +9,7 @@ struct Vitrine: ParsableCommand {
     abstract: "Vision Transformers on CPUs.",
     discussion: """
       MODEL is a folder in the Hugging Face layout (config.json and model.safetensors, or shards with \
-      model.safetensors.index.json), or one .safetensors file.
+      model.safetensors.index.json), or a file: .safetensors, .npz, .pth, .pt or .bin.
 
       Exit status: 0 all inputs were processed; 1 the run was stopped by an error; 2 the run finished, but some inputs \
       failed; 64 wrong usage; 130 interrupted.
@@ -25,6 +25,6 @@ struct Vitrine: ParsableCommand {
     Heap.shareAmongThreads()
     Crashes.explain()
     Signals.ignoreFailuresOfWriting()
-    main(nil)
+    main(CommandLineBytes.arguments)
   }
 }

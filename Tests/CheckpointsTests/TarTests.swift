@@ -122,7 +122,12 @@ import Testing
       (header("a", size: 0, sizeField: [UInt8](repeating: 0xFF, count: 12)), "a number is too large"),
       (
         header("a", size: 0, sizeField: [0x80, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]),
-        "bytes is not possible"
+        "bytes are not possible"
+      ),
+      (
+        header(
+          "a", size: 0, kind: "V", sizeField: [0x80, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]),
+        "bytes are not possible"
       ),
       (header("a", size: 0, kind: "S"), "sparse"),
       (header("x", size: 5, kind: "x") + padded(Array("99 a=".utf8)), "of no length"),

@@ -7,18 +7,6 @@ import Testing
   static let relativeLimit = 2 * floatEpsilon
 
   @Test(arguments: KernelVariant.available, lengths)
-  func addsBias(variant: KernelVariant, length: Int) throws {
-    var random = TestRandom()
-    let x = random.matrix(3, length, gap: 4)
-    let before = x.values
-    let bias = GuardedMatrix(random.floats(length))
-    try operations(variant).add_bias(x.base, x.stride, 3, length, bias.base)
-    // One rounding, the same for every variant.
-    #expect(x.values == before.indices.map { before[$0] + bias[0, $0 % length] })
-    #expect(x.isIntact && bias.isIntact)
-  }
-
-  @Test(arguments: KernelVariant.available, lengths)
   func addsResidual(variant: KernelVariant, length: Int) throws {
     var random = TestRandom()
     let y = random.matrix(3, length, gap: 1)

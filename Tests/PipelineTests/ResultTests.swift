@@ -144,7 +144,8 @@ import VisionTransformer
     for count in 0...whole.count {
       let file = try folder.write(whole.prefix(count), to: "results")
       var walker = PathWalker([folder.path])
-      let point = try ResumePoint(file, format: format, predictions: 3, walker: &walker)
+      let point = try ResumePoint(
+        file, format: format, predictions: 3, walker: &walker, cancellation: Cancellation())
       let kept = pieces.prefix(point.inputs + (point.bytes > 0 || format == .jsonl ? 1 : 0)).joined()
       #expect(point.bytes == kept.utf8.count && point.bytes <= count, "cut to \(count)")
       #expect(point.failed == (point.inputs > 1 ? 1 : 0))
@@ -161,7 +162,7 @@ import VisionTransformer
     let file = try folder.write("{\"path\":\"other.jpg\",\"error\":\"x\"}\n", to: "results.jsonl")
     var walker = PathWalker([folder.path])
     let error = try #require(throws: PipelineError.self) {
-      try ResumePoint(file, format: .jsonl, predictions: 1, walker: &walker)
+      try ResumePoint(file, format: .jsonl, predictions: 1, walker: &walker, cancellation: Cancellation())
     }
     #expect(
       "\(error)".contains(
@@ -174,7 +175,7 @@ import VisionTransformer
     for format in [ResultFormat.jsonl, .csv] {
       var walker = PathWalker([folder.path])
       #expect(throws: PipelineError.self) {
-        try ResumePoint(file, format: format, predictions: 1, walker: &walker)
+        try ResumePoint(file, format: format, predictions: 1, walker: &walker, cancellation: Cancellation())
       }
     }
   }
@@ -188,7 +189,8 @@ import VisionTransformer
     for predictions in [2, 5] {
       var walker = PathWalker([folder.path])
       let error = try #require(throws: PipelineError.self) {
-        try ResumePoint(file, format: .csv, predictions: predictions, walker: &walker)
+        try ResumePoint(
+          file, format: .csv, predictions: predictions, walker: &walker, cancellation: Cancellation())
       }
       #expect("\(error)".contains("another --top-k"))
     }

@@ -14,12 +14,12 @@ import Training
   ) throws -> DatasetSamples {
     let dataset = try DatasetSource(path).dataset(.all)
     return DatasetSamples(
-      TolerantDataset(dataset, limit: limit) { _, _ in }, preparation, mixing: BatchMixing(mixing),
+      TolerantDataset(dataset, BadImages(limit: limit) { _, _ in }), preparation, mixing: BatchMixing(mixing),
       labelSmoothing: 0.1, seed: 5)
   }
 
   private func load(_ samples: DatasetSamples, _ index: Int, epoch: Int = 0) throws -> (
-    label: Int, pixels: [Float]
+    label: Int?, pixels: [Float]
   ) {
     var pixels = [Float](repeating: .nan, count: 3 * Self.size.height * Self.size.width)
     let label = try pixels.withUnsafeMutableBufferPointer { try samples.load(index, epoch: epoch, into: $0) }

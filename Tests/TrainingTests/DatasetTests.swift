@@ -201,21 +201,25 @@ import Training
     try photo("ship/0100.jpg", to: "ship/a.jpg")
     let dataset = try DatasetSource(folder.path).dataset(.all)
     let names = Names()
-    let tolerant = TolerantDataset(dataset, limit: 2) { name, reason in names.append("\(name): \(reason)") }
+    let bad = BadImages(limit: 2) { name, reason in names.append("\(name): \(reason)") }
+    let tolerant = TolerantDataset(dataset, bad)
     await withTaskGroup { group in
       for _ in 0..<8 {
         group.addTask {
-          #expect((try? (0..<4).map { try tolerant.sample($0).index }) == [0, 3, 3, 3])
+          #expect((try? (0..<4).map { try tolerant.sampleOrNext($0).index }) == [0, 3, 3, 3])
         }
       }
     }
-    #expect(try tolerant.sample(1).label == 1)
-    #expect(tolerant.badCount == 2 && names.all.count == 2)
+    #expect(try tolerant.sampleOrNext(1).label == 1)
+    #expect(try (0..<4).map { try tolerant.sample($0)?.index } == [0, nil, nil, 3])
+    #expect(bad.count == 2 && names.all.count == 2)
     #expect(
       names.all.sorted().first?.hasSuffix("cat/b.jpg: not a JPEG or PNG image, but text; convert it first")
         == true)
-    let strict = TolerantDataset(dataset, limit: 1) { _, _ in }
-    let error = #expect(throws: DatasetError.self) { try strict.sample(1) }
+    let strict = BadImages(limit: 1) { _, _ in }
+    // Two data sets share the limit.
+    #expect(try TolerantDataset(dataset, strict).sample(1) == nil)
+    let error = #expect(throws: DatasetError.self) { try TolerantDataset(dataset, strict).sampleOrNext(2) }
     #expect("\(String(describing: error))".contains("more than 1 images cannot be read"))
     #expect("\(String(describing: error))".contains("cat/b.jpg"))
   }

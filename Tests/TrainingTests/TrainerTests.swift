@@ -15,7 +15,7 @@ import VisionTransformer
     var failing: Int?
     var fingerprint: String { "\(count)" }
 
-    func load(_ index: Int, epoch: Int, into pixels: UnsafeMutableBufferPointer<Float>) throws -> Int {
+    func load(_ index: Int, epoch: Int, into pixels: UnsafeMutableBufferPointer<Float>) throws -> Int? {
       if index == failing { throw TrainingError.data(reason: "sample \(index) is gone") }
       var random = CounterRandom(seed: 1, stream: 2, position: UInt64(index), UInt64(epoch))
       let label = index % numClasses
@@ -163,6 +163,25 @@ import VisionTransformer
     }
   }
 
+  /// Stopped while it evaluates, behind the epoch's last step: the evaluation is done when it goes on.
+  @Test func stoppedInTheEvaluation() throws {
+    let (whole, folder) = (try TemporaryFolder(), try TemporaryFolder())
+    let reference = try Self.trainer(Self.settings, whole.path)
+    #expect(try reference.run(resuming: false) == .finished)
+    let trainer = try Self.trainer(Self.settings, folder.path)
+    var asked = 0
+    let outcome = try trainer.run(resuming: false) {
+      if trainer.progress.step == trainer.stepsPerEpoch { asked += 1 }
+      return asked == 2
+    }
+    #expect(outcome == .cancelled && trainer.progress.epoch == 0)
+    #expect(trainer.progress.stepInEpoch == trainer.stepsPerEpoch && trainer.progress.bestTop1 == nil)
+    let resumed = try Self.trainer(Self.settings, folder.path)
+    #expect(try resumed.run(resuming: true) == .finished)
+    #expect(Self.values(resumed) == Self.values(reference))
+    #expect(resumed.progress.bestTop1 == reference.progress.bestTop1)
+  }
+
   @Test func aFailureLeavesTheLastState() throws {
     let folder = try TemporaryFolder()
     var settings = Self.settings
@@ -193,7 +212,8 @@ import VisionTransformer
       Issue.record("a learning rate of 1e30 went through")
     } catch TrainingError.diverged(let step, _, let checkpoint) {
       #expect(step > 1 && step <= 12)
-      #expect(checkpoint == folder.path.appending("last"))
+      // Before the first epoch is through there is no model that one could be sent to.
+      #expect(checkpoint == (step > trainer.stepsPerEpoch ? folder.path.appending("last") : nil))
     }
     // The state on the disk is finite.
     let store = try Self.store(settings)

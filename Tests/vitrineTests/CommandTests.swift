@@ -89,6 +89,21 @@ import Testing
     #expect(run.output.hasPrefix("{\"path\":\"a\u{FFFD}.jpg\""))
   }
 
+  /// Names that look alike, since none of their bytes are text, stay two; one that is text stays itself.
+  @Test func pathsThatLookAlike() throws {
+    let folder = try TemporaryFolder()
+    try folder.copy(FilePath(Command.photos).appending("cat/0100.jpg"), to: "cat.jpg")
+    try folder.copy(FilePath(Command.photos).appending("ship/0100.jpg"), to: "ship.jpg")
+    let run = try Command.shell(
+      """
+      cd \(folder.path) && mv cat.jpg $'\\xe8.jpg' && cp ship.jpg $'\\xe9.jpg' && mv ship.jpg $'\\xf4\\x8f\\xbf\\xa9.jpg' &&
+        "$vitrine" classify $'\\xe8.jpg' $'\\xe9.jpg' $'\\xf4\\x8f\\xbf\\xa9.jpg' --model "$tiny" --format jsonl
+      """)
+    #expect(run.status == 0 && run.lines.count == 3, "\(run.errors)")
+    let results = run.lines.map { $0.drop { $0 != "[" } }
+    #expect(results[0] != results[1] && results[1] == results[2])
+  }
+
   @Test func imagesBeyondTheMachine() throws {
     let run = try Command.run(
       "classify", Command.photos + "/cat", "--model", Command.tiny, "--size", "16384", "--batch-size", "8")

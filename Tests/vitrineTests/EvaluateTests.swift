@@ -120,6 +120,27 @@ import Testing
     #expect(named.status == 1 && named.errors.contains("\"extra\" is not"))
   }
 
+  /// Nothing that the run needs is overwritten, and a report has null for what is not known.
+  @Test func files() throws {
+    let photo = FilePath(Command.photos).appending("cat/0100.jpg").string
+    let names = try folder.write("cat\ndog\n", to: "names.csv").string
+    let list = try folder.write("path,label\n\(photo),cat\n", to: "list.csv").string
+    let ten = "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n"
+    for (option, text) in [("--classes", "cat\ndog\n"), ("--labels", ten)] {
+      let used = try folder.write(text, to: "used.csv").string
+      let run = try Command.run(
+        "evaluate", list, "--model", Self.model, "--classes", names, option, used, "--confusion", used)
+      #expect(run.status == 1 && run.errors.contains("write the results somewhere else"), "\(run.errors)")
+      #expect(try String(contentsOfFile: used, encoding: .utf8) == text)
+    }
+    let report = folder.path.appending("r.json")
+    let run = try Command.run(
+      "evaluate", list, "--model", Self.model, "--classes", names, "--report", report.string)
+    #expect(run.status == 0, "\(run.errors)")
+    let classes = try #require(try object(report)["classes"] as? [[String: Any]])
+    #expect(classes.count == 2 && classes[0]["top1"] is Double && classes[1]["top1"] is NSNull)
+  }
+
   @Test func mistakes() throws {
     for (arguments, status, message) in [
       (["/nowhere", "--model", Self.model], 1, "/nowhere: there is no such file or folder"),

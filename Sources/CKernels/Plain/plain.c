@@ -21,7 +21,6 @@ const ckernels_operations ckernels_plain_operations = {
     .relu = ckernels_plain_relu,
     .hyperbolic_tangent = ckernels_plain_hyperbolic_tangent,
     .softmax = ckernels_plain_softmax,
-    .add_bias = ckernels_plain_add_bias,
     .add_residual = ckernels_plain_add_residual,
     .multiply = ckernels_plain_multiply,
     .maximum = ckernels_plain_maximum,

@@ -18,7 +18,6 @@ void ckernels_plain_relu(float *x, size_t stride, size_t rows, size_t columns, c
 void ckernels_plain_hyperbolic_tangent(float *x, size_t stride, size_t rows, size_t columns,
                                        const float *bias);
 void ckernels_plain_softmax(float *x, size_t stride, size_t rows, size_t columns, float scale);
-void ckernels_plain_add_bias(float *x, size_t stride, size_t rows, size_t columns, const float *bias);
 void ckernels_plain_add_residual(float *x, size_t x_stride, const float *y, size_t y_stride, size_t rows,
                                  size_t columns, const float *gamma, const float *bias);
 void ckernels_plain_multiply(float *x, size_t x_stride, const float *y, size_t y_stride, size_t rows,

@@ -2,11 +2,6 @@
 
 #include "plain.h"
 
-void ckernels_plain_add_bias(float *x, size_t stride, size_t rows, size_t columns, const float *bias) {
-  for (size_t r = 0; r < rows; r++, x += stride)
-    for (size_t i = 0; i < columns; i++) x[i] += bias[i];
-}
-
 void ckernels_plain_add_residual(float *x, size_t x_stride, const float *y, size_t y_stride, size_t rows,
                                  size_t columns, const float *gamma, const float *bias) {
   for (size_t r = 0; r < rows; r++, x += x_stride, y += y_stride)

@@ -1,35 +1,19 @@
 /// Bodies of the activations' backward operations (see CKernelsTraining.h) in the words of vector.h.
 
 #include "exp.h"
+#include "gelu_polynomials.h"
 
 // Each gate gives s and, through the pointer, s' = ds/dx, for x in -15...15 or NaN.
 
-// s = Phi(x): the polynomials of gelu.h, which explains them.
+// s = Phi(x)
 INLINE vfloat gelu_backward_gate(vfloat x, vfloat *derivative) {
   const vfloat a = v_abs(x), square = v_mul(x, x);
   const vfloat bell = exp_nonpositive(v_max(v_set(LOWEST_EXPONENT), v_mul(v_set(-0.5f), square)), v_set(0));
   *derivative = v_mul(bell, v_set(0.398942280f));
 
-  vfloat c = v_set(-7.83626638e-6f);
-  c = v_fma(c, square, v_set(1.14103583e-4f));
-  c = v_fma(c, square, v_set(-0.00118712115f));
-  c = v_fma(c, square, v_set(0.00997379422f));
-  c = v_fma(c, square, v_set(-0.0664904863f));
-  c = v_fma(c, square, v_set(0.398942292f));
-  c = v_fma(x, c, v_set(0.5f));
-
-  const vfloat t = v_div(v_set(1), v_fma(a, v_set(0.4f), v_set(1)));
-  vfloat p = v_set(-0.0577764884f);
-  p = v_fma(p, t, v_set(0.194134966f));
-  p = v_fma(p, t, v_set(-0.207787752f));
-  p = v_fma(p, t, v_set(0.0294890422f));
-  p = v_fma(p, t, v_set(0.00394879049f));
-  p = v_fma(p, t, v_set(0.0847182348f));
-  p = v_fma(p, t, v_set(0.133995652f));
-  p = v_fma(p, t, v_set(0.159567416f));
-  p = v_fma(p, t, v_set(0.159577623f));
-  const vfloat tail = v_mul(v_mul(p, t), bell);
-  return v_where_below(a, 1, c, v_where_below(x, 0, tail, v_sub(v_set(1), tail)));
+  const vfloat centre = v_fma(x, gelu_centre_polynomial(square), v_set(0.5f));
+  const vfloat tail = v_mul(gelu_tail_polynomial(a), bell);
+  return v_where_below(a, 1, centre, v_where_below(x, 0, tail, v_sub(v_set(1), tail)));
 }
 
 // s = sigmoid(v), s' = sigmoid'(v) slope; with e = exp(-|v|) neither cancels.

@@ -5,19 +5,14 @@
 
 #include "activation_rows.h"
 #include "exp.h"
+#include "gelu_polynomials.h"
 
 // Two forms for the whole of float32, of which none cancels. Their polynomials: scripts/reference/gelu_polynomials.py. Both together are
 // within 3.5 units of 2^-23, and free of bias: a thousand errors of one sign would add up in the next product.
 
 // |x| < 1: gelu(x) = x (1/2 + x S(x^2)), S of degree 5 (relative error 3.6e-9).
 INLINE vfloat gelu_centre(vfloat x, vfloat square) {
-  vfloat s = v_set(-7.83626638e-6f);
-  s = v_fma(s, square, v_set(1.14103583e-4f));
-  s = v_fma(s, square, v_set(-0.00118712115f));
-  s = v_fma(s, square, v_set(0.00997379422f));
-  s = v_fma(s, square, v_set(-0.0664904863f));
-  s = v_fma(s, square, v_set(0.398942292f));
-  return v_mul(x, v_fma(x, s, v_set(0.5f)));
+  return v_mul(x, v_fma(x, gelu_centre_polynomial(square), v_set(0.5f)));
 }
 
 // |x| >= 1: gelu(x) = max(x, 0) - a Q(a) with a = |x| and Q(a) = 1 - Phi(a), the upper tail of the normal
@@ -30,17 +25,7 @@ INLINE vfloat gelu_tails(vfloat x, vfloat a, vfloat square) {
   const vfloat exponent = v_max(v_set(LOWEST_EXPONENT), v_mul(half, square));
   const vfloat bell = exp_nonpositive(exponent, v_mul(half, lost));
 
-  const vfloat t = v_div(v_set(1), v_fma(a, v_set(0.4f), v_set(1)));
-  vfloat p = v_set(-0.0577764884f);
-  p = v_fma(p, t, v_set(0.194134966f));
-  p = v_fma(p, t, v_set(-0.207787752f));
-  p = v_fma(p, t, v_set(0.0294890422f));
-  p = v_fma(p, t, v_set(0.00394879049f));
-  p = v_fma(p, t, v_set(0.0847182348f));
-  p = v_fma(p, t, v_set(0.133995652f));
-  p = v_fma(p, t, v_set(0.159567416f));
-  p = v_fma(p, t, v_set(0.159577623f));
-  return v_fnma(a, v_mul(v_mul(p, t), bell), v_max(v_set(0), x));
+  return v_fnma(a, v_mul(gelu_tail_polynomial(a), bell), v_max(v_set(0), x));
 }
 
 INLINE vfloat gelu_lanes(vfloat x) {

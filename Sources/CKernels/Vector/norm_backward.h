@@ -1,14 +1,6 @@
 /// Bodies of `layer_norm_backward` and `rms_norm_backward` (see CKernelsTraining.h) in the words of vector.h.
 
-/// LANES floats at p, or the first `rest` of them and 0 where rest < LANES.
-INLINE vfloat load_lanes(const float *p, size_t rest) { return rest < LANES ? v_load_tail(p, rest, 0) : v_load(p); }
-
-INLINE void store_lanes(float *p, vfloat v, size_t rest) {
-  if (rest < LANES)
-    v_store_tail(p, v, rest);
-  else
-    v_store(p, v);
-}
+#include "lanes.h"
 
 /// One row of either norm: `mean` is 0 and `centered` false in an RMS norm.
 INLINE void norm_backward_row(const float *x, const float *dy, float *dx, size_t columns, const float *gamma,

@@ -1,15 +1,4 @@
-/// Bodies of `add_bias`, `add_residual`, `multiply` and `maximum` (see CKernels.h) in the words of vector.h.
-
-TARGET static void add_bias(float *x, size_t stride, size_t rows, size_t columns, const float *bias) {
-  const size_t whole = columns - columns % LANES, rest = columns % LANES;
-  for (size_t r = 0; r < rows; r++, x += stride) {
-    for (size_t i = 0; i < whole; i += LANES) v_store(x + i, v_add(v_load(x + i), v_load(bias + i)));
-    if (rest) {
-      const vfloat b = v_load_tail(bias + whole, rest, 0);
-      v_store_tail(x + whole, v_add(v_load_tail(x + whole, rest, 0), b), rest);
-    }
-  }
-}
+/// Bodies of `add_residual`, `multiply` and `maximum` (see CKernels.h) in the words of vector.h.
 
 TARGET static void add_residual(float *x, size_t x_stride, const float *y, size_t y_stride, size_t rows,
                                 size_t columns, const float *gamma, const float *bias) {

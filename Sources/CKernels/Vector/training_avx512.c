@@ -1,4 +1,4 @@
-// The training operations for AVX-512F.
+// The training operations for AVX-512: F, BW, DQ and VL.
 
 #include "../training.h"
 

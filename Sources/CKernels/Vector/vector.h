@@ -46,7 +46,6 @@
       .relu = relu,                               \
       .hyperbolic_tangent = hyperbolic_tangent,   \
       .softmax = softmax,                         \
-      .add_bias = add_bias,                       \
       .add_residual = add_residual,               \
       .multiply = multiply,                       \
       .maximum = maximum,                         \

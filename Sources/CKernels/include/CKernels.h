@@ -65,9 +65,6 @@ typedef struct {
   /// -inf becomes 0. A row with a NaN, with +inf, or of -inf alone becomes all NaN (as in PyTorch).
   void (*softmax)(float *x, size_t stride, size_t rows, size_t columns, float scale);
 
-  /// x[r, :] += bias. x [R, D]; bias [D].
-  void (*add_bias)(float *x, size_t stride, size_t rows, size_t columns, const float *bias);
-
   /// x[r, :] += gamma * (y[r, :] + bias). x, y [R, D]; gamma (layer scale), bias [D] or NULL for 1 and 0.
   void (*add_residual)(float *x, size_t x_stride, const float *y, size_t y_stride, size_t rows,
                        size_t columns, const float *_Nullable gamma, const float *_Nullable bias);
@@ -129,7 +126,7 @@ typedef struct {
 
   /// x[r, :] = exp(scale * (x[r, :] - max)), reciprocals[r] = 1 / their sum, 0 without columns: `softmax`
   /// without its last product. x [R, D], in place as float32 or as bfloat16 from the start of the row, filled up with 0 to a
-  /// multiple of 4 bytes.
+  /// multiple of 4 bytes. Those to be rounded to bfloat16 are within 1e-4 of exp, relatively, before that.
   void (*exponentials)(float *x, size_t stride, size_t rows, size_t columns, float scale,
                        ckernels_element element, float *reciprocals);
 

@@ -40,7 +40,8 @@ typedef struct {
   int32_t zero_point;                  ///< with a scale: the level, 0...255, that stands for 0
 } ckernels_levels;
 
-/// A function applied to each output; see the operations of the same names in CKernels.h.
+/// A function applied to each output; see the operations of the same names in CKernels.h. Behind products of bfloat16 and of integers, GELU is
+/// within 5e-5 only, and 0 below -4.25.
 typedef enum {
   CKERNELS_IDENTITY,
   CKERNELS_GELU,

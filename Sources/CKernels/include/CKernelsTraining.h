@@ -61,7 +61,7 @@ typedef struct {
   void (*add_column_products)(const float *x, size_t x_stride, const float *y, size_t y_stride, size_t rows, size_t columns,
                               float scale, float *sums);
 
-  /// The sum of squares, in double precision.
+  /// The sum of squares: of up to 1024 in float32, of these sums in double precision. A number above 1.8e19 makes it infinite.
   double (*sum_of_squares)(const float *x, size_t count);
 
   /// x += y

@@ -153,8 +153,3 @@ package final class AtomicFile {
     .unwritable(path: path, reason: Errno(rawValue: errno).description.lowercased())
   }
 }
-
-/// `write`, under a name that methods called `write` do not hide.
-private func systemWrite(_ descriptor: CInt, _ buffer: UnsafeRawPointer, _ count: Int) -> Int {
-  write(descriptor, buffer, count)
-}

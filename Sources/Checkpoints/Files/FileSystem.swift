@@ -8,9 +8,9 @@ import SystemPackage
   import Darwin
 #endif
 
-/// The questions that opening a checkpoint, or writing a file, asks of the file system.
-enum FileSystem {
-  static func exists(_ path: FilePath) -> Bool {
+/// What opening a checkpoint, or writing files, asks of the file system.
+package enum FileSystem {
+  package static func exists(_ path: FilePath) -> Bool {
     mode(path) != nil
   }
 
@@ -21,6 +21,19 @@ enum FileSystem {
   /// Whether there is something at a path that is no file, and no folder either: a device, a pipe, a socket.
   static func isSpecial(_ path: FilePath) -> Bool {
     mode(path).map { $0 & S_IFMT != S_IFREG && $0 & S_IFMT != S_IFDIR } ?? false
+  }
+
+  /// Makes a folder, and those that it lies in, where they are not there yet.
+  /// - Throws: `CheckpointError.unwritable`.
+  package static func makeFolder(_ folder: FilePath) throws(CheckpointError) {
+    if folder.isEmpty || isDirectory(folder) { return }
+    try makeFolder(folder.removingLastComponent())
+    guard folder.withPlatformString({ mkdir($0, 0o777) }) == 0 || errno == EEXIST else {
+      throw .unwritable(path: folder, reason: Errno(rawValue: errno).description.lowercased())
+    }
+    guard isDirectory(folder) else {
+      throw .unwritable(path: folder, reason: "it is there already, and no folder")
+    }
   }
 
   /// The path that a symbolic link leads to, links on the way followed, whether there is something or not; the path itself where it is
@@ -69,4 +82,9 @@ enum FileSystem {
     var status = stat()
     return path.withPlatformString { stat($0, &status) } == 0 ? status.st_mode : nil
   }
+}
+
+/// `write`, under a name that methods called `write` do not hide.
+package func systemWrite(_ descriptor: CInt, _ buffer: UnsafeRawPointer?, _ count: Int) -> Int {
+  write(descriptor, buffer, count)
 }

@@ -55,6 +55,10 @@ extension PickleReader {
       }
       guard bytes[range].contains(UInt8(ascii: "\\")) else { return try push(pushedText(range)) }
       guard document.texts.count < Self.textLimit else { throw excess("\(Self.textLimit) escaped strings") }
+      escapedBytes += range.count
+      guard escapedBytes <= Self.escapedByteLimit else {
+        throw excess("\(Self.escapedByteLimit) bytes of escaped strings")
+      }
       document.texts.append(unescaped(range, isUnicode: opcode == .unicode))
       try push(.text(UInt32(document.texts.count - 1)))
     }

@@ -12,6 +12,7 @@ struct PickleReader {
   static let itemLimit = 1 << 20
   static let stackLimit = 1 << 20
   static let textLimit = 1 << 16
+  static let escapedByteLimit = 1 << 22
   /// Values within values. Python's own pickler stops at about 500.
   static let depthLimit = 1000
   /// Bytes of a global's module or name.
@@ -31,6 +32,8 @@ struct PickleReader {
   var marks: [Int] = []
   var memo: [Int32] = []
   var globals: [String: UInt32] = [:]
+  /// Of strings that are copied since they are written with escapes.
+  var escapedBytes = 0
 
   /// Reads the pickle that begins at a byte of `source`.
   /// - Parameter advice: the end of the message about a file that asks for code to be run.

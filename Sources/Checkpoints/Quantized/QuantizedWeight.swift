@@ -19,7 +19,7 @@ public struct QuantizedWeight: Sendable, Equatable {
     /// [O, K]
     case int8([Int8])
     /// Two of -8...7 in a byte, the lower half first, each 8 too large: [O, ceil(K / 2)]. A level is a number times the scale of its
-    /// group, 0...16: [O, ceil(K / groupSize)].
+    /// group, 1...16: [O, ceil(K / groupSize)].
     case int4(nibbles: [UInt8], groupScales: [UInt8], groupSize: Int)
   }
 
@@ -80,14 +80,17 @@ public struct QuantizedWeight: Sendable, Equatable {
     switch storage {
     case .int8(let levels): return levels
     case .int4(let nibbles, let groupScales, let groupSize):
-      let (rowBytes, groups) = ((inner + 1) / 2, (inner + groupSize - 1) / groupSize)
+      let (rowBytes, groups) = ((inner + 1) / 2, QuantizationGroups.count(inner, size: groupSize))
       return [Int8](unsafeUninitializedCapacity: outputs * inner) { levels, count in
         for output in 0..<outputs {
-          for k in 0..<inner {
-            let byte = nibbles[output * rowBytes + k / 2]
-            let number = Int8(k % 2 == 0 ? byte & 0xF : byte >> 4) - 8
-            let scale = Int8(truncatingIfNeeded: groupScales[output * groups + k / groupSize])
-            levels[output * inner + k] = number &* scale
+          let row = nibbles[output * rowBytes..<(output + 1) * rowBytes]
+          for group in 0..<groups {
+            let scale = Int8(truncatingIfNeeded: groupScales[output * groups + group])
+            for k in group * groupSize..<min(inner, (group + 1) * groupSize) {
+              let byte = row[row.startIndex &+ k &>> 1]
+              let number = Int8(truncatingIfNeeded: k & 1 == 0 ? byte & 0xF : byte >> 4) &- 8
+              levels[output &* inner &+ k] = number &* scale
+            }
           }
         }
         count = outputs * inner
@@ -179,7 +182,7 @@ extension QuantizedWeight {
     case .int8(let levels): add(name, .int8, shape, levels)
     case .int4(let nibbles, let groupScales, let groupSize):
       add(name, .uint8, [outputs, (inner + 1) / 2], nibbles)
-      add(names.groupScale, .uint8, [outputs, (inner + groupSize - 1) / groupSize], groupScales)
+      add(names.groupScale, .uint8, [outputs, QuantizationGroups.count(inner, size: groupSize)], groupScales)
     }
     add(names.scale, .float32, [outputs], scales)
     if let smoothing { add(names.smoothing, .float16, [inner], smoothing.map { Float16($0) }) }

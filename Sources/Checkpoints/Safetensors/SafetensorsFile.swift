@@ -38,12 +38,13 @@ public struct SafetensorsFile: TensorContainer {
         reason:
           "the header's length of \(length) bytes is above \(limit)\(FileLimits.Limit.headerBytes.remedy)")
     }
-    let start = 8 + Int(length)
-    guard start <= file.count else {
+    guard length <= UInt64(file.count - 8) else {
       throw .malformed(
-        path: path, reason: "the file is cut off: the header ends at byte \(start), the file at \(file.count)"
+        path: path,
+        reason: "the file is cut off: a header of \(length) bytes behind the first 8, a file of \(file.count)"
       )
     }
+    let start = 8 + Int(length)
     let header = try SafetensorsHeader(file.bytes(in: 8..<start), path: path, limits: file.limits)
     (tensors, ranges, unreadable) = try Self.check(
       header, path: path, dataStart: start, fileCount: file.count)

@@ -41,10 +41,7 @@ struct TarHeaderReader {
         size = longSize ?? size
         let name = longName ?? self.name(in: header)
         (longName, longSize) = (nil, nil)
-        guard size <= Int.max - stream.position - Self.blockSize else {
-          throw failure("a file of \(size) bytes is not possible")
-        }
-        pending = padded(size)
+        pending = try padded(size)
         // Before POSIX, folders were files whose names end so.
         guard !name.hasSuffix("/") else { continue }
         return TarArchive.Member(name: name, size: size, offset: stream.position)
@@ -54,13 +51,17 @@ struct TarHeaderReader {
       default:
         // Links, folders and devices have no bytes of their own, except with kinds that nobody knows.
         (longName, longSize) = (nil, nil)
-        pending = (UInt8(ascii: "1")...UInt8(ascii: "6")).contains(kind) ? 0 : padded(size)
+        pending = (UInt8(ascii: "1")...UInt8(ascii: "6")).contains(kind) ? 0 : try padded(size)
       }
     }
   }
 
-  private func padded(_ size: Int) -> Int {
-    (size + Self.blockSize - 1) / Self.blockSize * Self.blockSize
+  /// The bytes that contents of a size take in the archive.
+  private func padded(_ size: Int) throws(CheckpointError) -> Int {
+    guard size <= Int.max - stream.position - Self.blockSize else {
+      throw failure("contents of \(size) bytes are not possible")
+    }
+    return (size + Self.blockSize - 1) / Self.blockSize * Self.blockSize
   }
 
   /// The next header; nil where the archive ends without the zeros that mark its end.
@@ -76,7 +77,7 @@ struct TarHeaderReader {
     guard size <= Self.extensionLimit else { throw failure("an extended header of \(size) bytes") }
     let bytes = try stream.read(size)
     // Where bytes are missing, there are none to pass over.
-    try stream.skip(padded(size) - bytes.count)
+    try stream.skip(try padded(size) - bytes.count)
     return bytes
   }
 

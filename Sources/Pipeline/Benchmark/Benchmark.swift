@@ -92,7 +92,7 @@ public struct Benchmark: Sendable {
     let start = ContinuousClock.now
     run.start()
     var last = start
-    while run.next() {
+    while run.next(isFirst: recording.batches.isEmpty) {
       session.run(batch, allTokens: false) { _ in }
       let now = ContinuousClock.now
       recording.batches.append(now - last)
@@ -152,15 +152,18 @@ private final class Run: Sendable {
     state.withLock { state in state.start = state.start ?? .now }
   }
 
-  /// Whether another batch is to be done.
-  func next() -> Bool {
+  /// Whether a worker is to do another batch.
+  /// - Parameter isFirst: whether it has done none yet.
+  func next(isFirst: Bool) -> Bool {
     guard !isCancelled else { return false }
     return state.withLock { state in
       switch limit {
       case .batches(let count):
         guard state.begun < count else { return false }
       case .seconds(let seconds):
-        guard let start = state.start, ContinuousClock.now - start < .seconds(seconds) else { return false }
+        guard let start = state.start, isFirst || ContinuousClock.now - start < .seconds(seconds) else {
+          return false
+        }
       }
       state.begun += 1
       return true

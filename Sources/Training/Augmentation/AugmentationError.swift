@@ -111,6 +111,17 @@ enum StepCheck {
     guard (0...1).contains(value) else { throw AugmentationError(field, value, "a number from 0 to 1") }
   }
 
+  /// Ratios of sides that a window or a box may have: beyond them its sides are no numbers of pixels.
+  static let aspects = 0.001...1000.0
+
+  static func aspect(_ range: ClosedRange<Double>, _ field: String) throws(AugmentationError) {
+    guard aspects.contains(range.lowerBound), aspects.contains(range.upperBound) else {
+      throw AugmentationError(
+        field, range.asList,
+        "two numbers from \(aspects.lowerBound) to \(aspects.upperBound), the smaller first")
+    }
+  }
+
   /// A colour from a configuration.
   static func fill(_ values: [Int], _ field: String) throws(AugmentationError) -> [UInt8] {
     let bytes = values.compactMap { UInt8(exactly: $0) }

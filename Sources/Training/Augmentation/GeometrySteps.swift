@@ -136,9 +136,7 @@ public struct RandomResizedCrop: PictureStep {
     guard scale.lowerBound > 0, scale.upperBound <= 1 else {
       throw AugmentationError("random_resized_crop.scale", scale.asList, "above 0 and at most 1")
     }
-    guard ratio.lowerBound > 0, ratio.upperBound.isFinite else {
-      throw AugmentationError("random_resized_crop.ratio", ratio.asList, "above 0")
-    }
+    try StepCheck.aspect(ratio, "random_resized_crop.ratio")
     (self.scale, self.ratio, self.interpolation) = (scale, ratio, interpolation)
   }
 
@@ -148,7 +146,7 @@ public struct RandomResizedCrop: PictureStep {
     let ratio: IntervalValue? = try object.value(.ratio, "two numbers")
     try self.init(
       scale: scale?.interval("random_resized_crop.scale", within: 0...1) ?? 0.08...1,
-      ratio: ratio?.interval("random_resized_crop.ratio", within: 0...1000) ?? 3 / 4...4 / 3,
+      ratio: ratio?.interval("random_resized_crop.ratio", within: StepCheck.aspects) ?? 3 / 4...4 / 3,
       interpolation: object.value(.interpolation, Interpolation.names) ?? .bilinear)
   }
 

@@ -40,9 +40,7 @@ public struct RandomErasing: Codable, Sendable, Equatable {
     guard area.lowerBound >= 0, area.upperBound <= 1 else {
       throw AugmentationError("random_erasing.area", area.asList, "from 0 to 1")
     }
-    guard aspect.lowerBound > 0, aspect.upperBound.isFinite else {
-      throw AugmentationError("random_erasing.aspect", aspect.asList, "above 0")
-    }
+    try StepCheck.aspect(aspect, "random_erasing.aspect")
     guard count.lowerBound >= 1, count.upperBound <= 100 else {
       throw AugmentationError("random_erasing.count", [count.lowerBound, count.upperBound], "from 1 to 100")
     }
@@ -63,7 +61,7 @@ public struct RandomErasing: Codable, Sendable, Equatable {
     try self.init(
       probability: object.value(.probability, "a number") ?? 0.5,
       area: area?.interval("random_erasing.area", within: 0...1) ?? 0.02...1 / 3,
-      aspect: aspect?.interval("random_erasing.aspect", within: 0...1000) ?? 0.3...1 / 0.3,
+      aspect: aspect?.interval("random_erasing.aspect", within: StepCheck.aspects) ?? 0.3...1 / 0.3,
       mode: object.value(.mode, Mode.names) ?? .const, count: least...most)
   }
 

@@ -34,21 +34,33 @@ public struct DatasetSamples: SampleSource {
   public var count: Int { dataset.base.count }
   public var numClasses: Int { dataset.base.classNames.count }
 
-  public func load(_ index: Int, epoch: Int, into pixels: UnsafeMutableBufferPointer<Float>) throws -> Int {
-    let sample = try dataset.sample(index)
-    do {
-      switch preparation {
-      case .augmentation(let transform):
-        try transform.apply(sample.image, seed: seed, epoch: epoch, sample: index, into: pixels)
-      case .evaluation(let transform):
-        let tensor = try transform.tensor(sample.image)
-        precondition(tensor.count == pixels.count, "a sample is float32 [channels, height, width]")
-        _ = pixels.update(fromContentsOf: tensor)
+  /// An image that cannot be read is left out of an evaluation; in a training the next one takes its place.
+  public func load(_ index: Int, epoch: Int, into pixels: UnsafeMutableBufferPointer<Float>) throws -> Int? {
+    switch preparation {
+    case .augmentation(let transform):
+      let sample = try dataset.sampleOrNext(index)
+      try naming(sample) {
+        try transform.apply($0, seed: seed, epoch: epoch, sample: index, into: pixels)
       }
-    } catch {
-      throw TrainingError.data(reason: "\(dataset.base.name(sample.index)): \(error)")
+      return sample.label
+    case .evaluation(let transform):
+      guard let sample = try dataset.sample(index) else { return nil }
+      let tensor = try naming(sample) { try transform.tensor($0) }
+      precondition(tensor.count == pixels.count, "a sample is float32 [channels, height, width]")
+      _ = pixels.update(fromContentsOf: tensor)
+      return sample.label
     }
-    return sample.label
+  }
+
+  /// Prepares an image; an error tells which it was.
+  private func naming<Result>(
+    _ sample: TolerantDataset.Sample, _ prepare: (Image) throws -> Result
+  ) throws(TrainingError) -> Result {
+    do {
+      return try prepare(sample.image)
+    } catch {
+      throw .data(reason: "\(dataset.base.name(sample.index)): \(error)")
+    }
   }
 
   public func targets(_ labels: [Int], pixels: UnsafeMutableBufferPointer<Float>, step: Int) -> [Float] {

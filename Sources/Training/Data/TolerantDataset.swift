@@ -1,8 +1,7 @@
 import Images
 import Synchronization
 
-/// A data set in which some images may turn out to be unreadable. Each is named and counted once; the next image that can be read takes
-/// its place, whichever thread comes first, so that a run with the same data is the same run.
+/// A data set in which some images may turn out to be unreadable. Whichever thread meets them first, a run with the same data is the same run.
 public final class TolerantDataset: Sendable {
   /// What takes the place that was asked for.
   public struct Sample: Sendable {
@@ -13,51 +12,36 @@ public final class TolerantDataset: Sendable {
   }
 
   public let base: any ImageDataset
-  /// Unreadable images that are put up with.
-  public let limit: Int
-  private let bad = Mutex<[Int: String]>([:])
-  private let report: @Sendable (_ name: String, _ reason: String) -> Void
+  private let badImages: BadImages
+  private let bad = Mutex<Set<Int>>([])
 
-  /// - Parameter report: told of each unreadable image when it is met first.
-  public init(
-    _ base: any ImageDataset, limit: Int,
-    report: @escaping @Sendable (_ name: String, _ reason: String) -> Void
-  ) {
+  /// - Parameter badImages: where unreadable images are counted.
+  public init(_ base: any ImageDataset, _ badImages: BadImages) {
     self.base = base
-    self.limit = limit
-    self.report = report
+    self.badImages = badImages
   }
 
-  /// Unreadable images met so far.
-  public var badCount: Int { bad.withLock { $0.count } }
+  /// The image at `index`; nil where it cannot be read.
+  /// - Throws: `DatasetError.badImages` where too many have turned out to be unreadable.
+  public func sample(_ index: Int) throws(DatasetError) -> Sample? {
+    if bad.withLock({ $0.contains(index) }) { return nil }
+    let reason: String
+    do {
+      return Sample(index: index, label: base.label(index), image: try base.image(index))
+    } catch {
+      reason = "\(error)"
+    }
+    bad.withLock { _ = $0.insert(index) }
+    try badImages.add(base.name(index), reason)
+    return nil
+  }
 
   /// The image at `index`, or the next one behind it that can be read.
-  /// - Throws: `DatasetError.badImages` as soon as more than `limit` have turned out to be unreadable.
-  public func sample(_ index: Int) throws -> Sample {
+  /// - Throws: `DatasetError.badImages` where too many have turned out to be unreadable.
+  public func sampleOrNext(_ index: Int) throws(DatasetError) -> Sample {
     for step in 0..<base.count {
-      let index = (index + step) % base.count
-      if bad.withLock({ $0[index] }) != nil { continue }
-      do {
-        return Sample(index: index, label: base.label(index), image: try base.image(index))
-      } catch {
-        try note(index, "\(error)")
-      }
+      if let sample = try sample((index + step) % base.count) { return sample }
     }
-    throw DatasetError.badImages(limit: limit, examples: examples)
-  }
-
-  private func note(_ index: Int, _ reason: String) throws {
-    let (isNew, count) = bad.withLock { bad in
-      let isNew = bad.updateValue(reason, forKey: index) == nil
-      return (isNew, bad.count)
-    }
-    if isNew { report(base.name(index), reason) }
-    if count > limit { throw DatasetError.badImages(limit: limit, examples: examples) }
-  }
-
-  private var examples: [String] {
-    bad.withLock { bad in
-      bad.sorted { $0.key < $1.key }.prefix(3).map { "\(base.name($0.key)): \($0.value)" }
-    }
+    throw badImages.tooMany
   }
 }

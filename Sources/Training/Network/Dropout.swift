@@ -97,7 +97,7 @@ struct Dropout: Sendable {
     let kept = rates.keptPatches(of: count)
     // The first steps of Fisher and Yates's shuffle.
     for place in 0..<kept {
-      order.swapAt(place, Int.random(in: place..<count, using: &random))
+      order.swapAt(place, place + random.index(below: count - place))
     }
     return order[..<kept].sorted()
   }

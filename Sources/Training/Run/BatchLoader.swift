@@ -120,12 +120,20 @@ final class BatchLoader: @unchecked Sendable {
           try source.load(request.indices[index], epoch: request.epoch, into: sample)
         }
       }
-      let labels = try results.labels.map { try $0.get() }
+      let found = try results.labels.map { try $0.get() }
+      // Those that are left out are closed up.
+      for (place, index) in found.indices.filter({ found[$0] != nil }).enumerated() where place < index {
+        for pixel in 0..<pixelCount {
+          pixels[place * pixelCount + pixel] = pixels[index * pixelCount + pixel]
+        }
+      }
+      let labels = found.compactMap { $0 }
       let targets =
         request.step.map { source.targets(labels, pixels: pixels, step: $0) }
         ?? source.plainTargets(labels, smoothing: 0)
       return (labels, targets)
     }
+    pixels.removeLast((count - labels.count) * pixelCount)
     return Batch(pixels: pixels, targets: targets, labels: labels)
   }
 
@@ -133,9 +141,9 @@ final class BatchLoader: @unchecked Sendable {
     let buffer: UnsafeMutableBufferPointer<Float>
   }
 
-  /// A label for each sample; each thread writes its own.
+  /// A label for each sample, nil for one that is left out; each thread writes its own.
   private final class Loaded: @unchecked Sendable {
-    let labels: UnsafeMutableBufferPointer<Result<Int, any Error>>
+    let labels: UnsafeMutableBufferPointer<Result<Int?, any Error>>
 
     init(_ count: Int) {
       labels = .allocate(capacity: count)

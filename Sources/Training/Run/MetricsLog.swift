@@ -65,6 +65,7 @@ final class MetricsLog {
 
   deinit { if descriptor >= 0 { close(descriptor) } }
 
+  /// Adds a line, whole or not at all.
   /// - Throws: `TrainingError.run` where the disk is full or fails.
   func append(_ line: MetricsLine) throws(TrainingError) {
     let bytes = Array(line.json.utf8) + [UInt8(ascii: "\n")]
@@ -74,7 +75,10 @@ final class MetricsLog {
       if step > 0 {
         done += step
       } else if errno != EINTR {
-        throw Self.failure(path)
+        let failure = Self.failure(path)
+        // What was written of the line is taken back.
+        if ftruncate(descriptor, off_t(byteCount)) == 0 { lseek(descriptor, 0, SEEK_END) }
+        throw failure
       }
     }
     byteCount += bytes.count
@@ -88,9 +92,4 @@ final class MetricsLog {
   private static func failure(_ path: FilePath) -> TrainingError {
     .run(path: path, reason: Errno(rawValue: errno).description.lowercased())
   }
-}
-
-/// `write`, under a name that methods called `write` do not hide.
-private func systemWrite(_ descriptor: CInt, _ buffer: UnsafeRawPointer?, _ count: Int) -> Int {
-  write(descriptor, buffer, count)
 }

@@ -7,14 +7,6 @@ import SystemPackage
   import Foundation
 #endif
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 /// The folder of a run:
 ///
 /// - `config.json`: the configuration, resolved
@@ -41,29 +33,21 @@ public struct RunFolder: Sendable {
   public var state: FilePath { last.appending("state.safetensors") }
   public var tensorBoard: FilePath { path.appending("tensorboard") }
 
-  public var hasState: Bool { Self.exists(state) }
+  public var hasState: Bool { FileSystem.exists(state) }
+  /// Whether there is a model in `last/`: not before the end of the first epoch.
+  public var hasModel: Bool { FileSystem.exists(last.appending(Self.modelName)) }
   /// Whether there is anything of a run.
-  public var isUsed: Bool { [configuration, metrics, state].contains(where: Self.exists) }
-
-  static func exists(_ path: FilePath) -> Bool {
-    path.withPlatformString { access($0, F_OK) } == 0
-  }
+  public var isUsed: Bool { [configuration, metrics, state].contains(where: FileSystem.exists) }
 
   /// Makes the folders.
-  /// - Throws: `TrainingError.run`.
-  public func create() throws(TrainingError) {
-    for folder in [path, last, best] { try Self.makeFolder(folder) }
-  }
-
-  static func makeFolder(_ folder: FilePath) throws(TrainingError) {
-    let parent = folder.removingLastComponent()
-    if !parent.isEmpty, parent != folder, !exists(parent) { try makeFolder(parent) }
-    guard folder.withPlatformString({ mkdir($0, 0o777) }) == 0 || errno == EEXIST else {
-      throw .run(path: folder, reason: Errno(rawValue: errno).description.lowercased())
-    }
+  /// - Throws: `CheckpointError.unwritable`.
+  public func create() throws(CheckpointError) {
+    for folder in [path, last, best] { try FileSystem.makeFolder(folder) }
   }
 
   // MARK: Models
+
+  private static let modelName = "model.safetensors"
 
   /// Writes a model: weights by timm's names, then its `config.json`.
   /// - Throws: `CheckpointError.unwritable`; what was there stays whole.
@@ -74,7 +58,7 @@ public struct RunFolder: Sendable {
     let tensors = store.layout.savedTensors
     let byName = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     let writer = try SafetensorsWriter(
-      folder.appending("model.safetensors"),
+      folder.appending(Self.modelName),
       tensors: tensors.map { TensorInfo(name: $0.name, type: .float32, shape: $0.shape) })
     for info in writer.tensors {
       guard let tensor = byName[info.name] else { continue }

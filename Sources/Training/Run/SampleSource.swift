@@ -10,8 +10,8 @@ public protocol SampleSource: Sendable {
   ///   - index: of the sample.
   ///   - epoch: from 0 on.
   ///   - pixels: receives float32 [channels, height, width].
-  /// - Returns: the label.
-  func load(_ index: Int, epoch: Int, into pixels: UnsafeMutableBufferPointer<Float>) throws -> Int
+  /// - Returns: the label; nil where the sample is left out, because it cannot be read.
+  func load(_ index: Int, epoch: Int, into pixels: UnsafeMutableBufferPointer<Float>) throws -> Int?
   /// Turns labels into targets [B, C] and mixes samples where they are mixed.
   /// - Parameters:
   ///   - pixels: float32 [B, channels, height, width]; changed in place.
@@ -36,10 +36,6 @@ struct EpochOrder {
 
   static func permutation(count: Int, seed: UInt64, epoch: Int) -> [Int] {
     var random = CounterRandom(seed: seed, stream: stream, position: UInt64(epoch))
-    var order = Array(0..<count)
-    for index in stride(from: count - 1, to: 0, by: -1) {
-      order.swapAt(index, Int.random(in: 0...index, using: &random))
-    }
-    return order
+    return random.shuffled(Array(0..<count))
   }
 }

@@ -1,3 +1,4 @@
+import Checkpoints
 import SystemPackage
 
 #if canImport(Glibc)
@@ -16,9 +17,9 @@ final class TensorBoardFile {
   private let descriptor: CInt
 
   /// Begins a new file in the folder, which is made where it is not there. TensorBoard shows all files of a folder as one run.
-  /// - Throws: `TrainingError.run`.
-  init(folder: FilePath) throws(TrainingError) {
-    try RunFolder.makeFolder(folder)
+  /// - Throws: `CheckpointError.unwritable`, `TrainingError.run`.
+  init(folder: FilePath) throws {
+    try FileSystem.makeFolder(folder)
     let seconds = String(Int(Self.now)).paddedToTen
     path = folder.appending("events.out.tfevents.\(seconds).\(getpid()).vitrine")
     descriptor = path.withPlatformString { open($0, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666) }
@@ -128,9 +129,4 @@ package enum CRC32C {
 
 extension String {
   fileprivate var paddedToTen: String { String(repeating: "0", count: max(0, 10 - count)) + self }
-}
-
-/// `write`, under a name that methods called `write` do not hide.
-private func systemWrite(_ descriptor: CInt, _ buffer: UnsafeRawPointer?, _ count: Int) -> Int {
-  write(descriptor, buffer, count)
 }

@@ -67,7 +67,7 @@ public final class Trainer {
   /// Trains to the end, or until cancelled.
   /// - Parameters:
   ///   - resuming: whether the folder's state is gone on with; otherwise a new run is begun.
-  ///   - isCancelled: asked after each step.
+  ///   - isCancelled: asked after each step, and between the batches of an evaluation.
   /// - Throws: `TrainingError.diverged` where the loss is not finite, `CheckpointError` and `TrainingError.run` where the folder cannot be
   ///   written, and what the samples' source throws. The last state that was written stays.
   public func run(resuming: Bool, isCancelled: () -> Bool = { false }) throws -> Outcome {
@@ -88,7 +88,11 @@ public final class Trainer {
     report(.began(progress, stepsPerEpoch: stepsPerEpoch, totalSteps: totalSteps))
     while progress.epoch < settings.epochs {
       if try trainEpoch(metrics, board, isCancelled) == .cancelled { return .cancelled }
-      try finishEpoch(metrics, board)
+      guard try finishEpoch(metrics, board, isCancelled) else {
+        // The state behind the epoch's last step: who goes on from it evaluates first.
+        try saveState(metrics)
+        return .cancelled
+      }
     }
     return .finished
   }
@@ -103,7 +107,7 @@ public final class Trainer {
     while progress.stepInEpoch < stepsPerEpoch {
       let start = ContinuousClock.now
       let (totals, norm, rate) = try step(loader)
-      let seconds = (ContinuousClock.now - start).seconds
+      let seconds = (ContinuousClock.now - start) / .seconds(1)
       progress.step += 1
       progress.stepInEpoch += 1
       progress.totals += totals
@@ -125,12 +129,11 @@ public final class Trainer {
             ("loss/step", totals.meanLoss), ("learning_rate", rate), ("gradient_norm", norm),
           ])
       }
-      let isDone = progress.stepInEpoch == stepsPerEpoch
       if isCancelled() {
         try saveState(metrics)
         return .cancelled
       }
-      if !isDone, (ContinuousClock.now - lastState).seconds >= settings.stateSeconds {
+      if (ContinuousClock.now - lastState) / .seconds(1) >= settings.stateSeconds {
         try saveState(metrics)
       }
     }
@@ -170,10 +173,14 @@ public final class Trainer {
   }
 
   private func diverged(_ loss: Double) -> TrainingError {
-    .diverged(step: progress.step + 1, loss: loss, checkpoint: folder.hasState ? folder.last : nil)
+    .diverged(step: progress.step + 1, loss: loss, checkpoint: folder.hasModel ? folder.last : nil)
   }
 
-  private func finishEpoch(_ metrics: MetricsLog, _ board: TensorBoardFile?) throws {
+  /// Evaluates and writes what belongs to an epoch.
+  /// - Returns: false where it was cancelled before anything was written.
+  private func finishEpoch(
+    _ metrics: MetricsLog, _ board: TensorBoardFile?, _ isCancelled: () -> Bool
+  ) throws -> Bool {
     let epoch = progress.epoch + 1
     var values: [(name: String, value: Double)] = [
       ("train_loss", progress.totals.meanLoss), ("train_top1", progress.totals.top1Share),
@@ -181,7 +188,7 @@ public final class Trainer {
     ]
     var isBest = false
     if let validation, epoch == settings.epochs || epoch.isMultiple(of: settings.evaluateEvery) {
-      let totals = try evaluate(validation)
+      guard let totals = try evaluate(validation, isCancelled: isCancelled) else { return false }
       values += [
         ("validation_loss", totals.meanLoss), ("validation_top1", totals.top1Share),
         ("validation_top5", totals.top5Share),
@@ -212,10 +219,11 @@ public final class Trainer {
     try writeLast()
     try saveState(metrics)
     report(.epoch(finished, values: values, isBest: isBest))
+    return true
   }
 
-  /// The sums over all samples of a source, with the weights that the result is made of.
-  public func evaluate(_ source: any SampleSource) throws -> Totals {
+  /// The sums over all samples of a source, with the weights that the result is made of; nil where it was cancelled.
+  private func evaluate(_ source: any SampleSource, isCancelled: () -> Bool) throws -> Totals? {
     let size = max(32, settings.batchSize)
     let (count, epoch) = (source.count, progress.epoch)
     let requests = stride(from: 0, to: count, by: size).lazy.map { first in
@@ -224,7 +232,10 @@ public final class Trainer {
     let loader = loader(source, requests: AnyIterator(requests.makeIterator()))
     defer { loader.stop() }
     var totals = Totals()
-    while let batch = try loader.next() { totals += pass.evaluate(batch) }
+    while let batch = try loader.next() {
+      if isCancelled() { return nil }
+      totals += pass.evaluate(batch)
+    }
     return totals
   }
 
@@ -254,13 +265,6 @@ public enum TrainingEvent: Sendable {
   case began(TrainingProgress, stepsPerEpoch: Int, totalSteps: Int)
   case step(TrainingProgress, loss: Double, rate: Double, imagesPerSecond: Double)
   case epoch(TrainingProgress, values: [(name: String, value: Double)], isBest: Bool)
-}
-
-extension Duration {
-  var seconds: Double {
-    let (seconds, attoseconds) = components
-    return Double(seconds) + Double(attoseconds) / 1e18
-  }
 }
 
 extension String {

@@ -13,6 +13,8 @@ public struct TrainingSetup {
   /// timm's `config.json` of the model.
   public let modelConfiguration: JSONValue
   public let identity: RunIdentity
+  /// Images that could not be read so far.
+  public let badImages: BadImages
   /// What the user should know, one sentence each.
   public let notes: [String]
 
@@ -40,6 +42,7 @@ public struct TrainingSetup {
     guard architecture.configuration.inChannels == 3 else {
       throw TrainingError.notTrainable(part: "a network of \(architecture.configuration.inChannels) channels")
     }
+    try Self.checkMemory(architecture.configuration, moments: configuration.optimizer.moments)
     store = ParameterStore(
       ParameterLayout(architecture), moments: configuration.optimizer.moments,
       averages: configuration.optimizer.averageDecay != nil)
@@ -54,20 +57,21 @@ public struct TrainingSetup {
     let transform = try Self.transform(
       configuration, source: source, size: architecture.configuration.imageSize)
     let bytes = configuration.data.cacheMiB << 20
-    func tolerant(_ dataset: any ImageDataset, share: Int) -> TolerantDataset {
-      TolerantDataset(
-        bytes > 0 ? CachedDataset(dataset, limit: bytes / share) : dataset,
-        limit: configuration.data.maxBadImages, report: reportBadImage)
+    let badImages = BadImages(limit: configuration.data.maxBadImages, report: reportBadImage)
+    let cached = sets.validation == nil ? 1 : 2
+    func tolerant(_ dataset: any ImageDataset) -> TolerantDataset {
+      TolerantDataset(bytes > 0 ? CachedDataset(dataset, limit: bytes / cached) : dataset, badImages)
     }
+    self.badImages = badImages
     let augmentation = try TrainingTransform(
       configuration.augmentation, size: transform.size, mean: transform.normalization.mean,
       std: transform.normalization.std)
     let seed = configuration.seed
     train = DatasetSamples(
-      tolerant(sets.train, share: 2), .augmentation(augmentation), mixing: BatchMixing(configuration.mixing),
+      tolerant(sets.train), .augmentation(augmentation), mixing: BatchMixing(configuration.mixing),
       labelSmoothing: Float(configuration.labelSmoothing), seed: seed)
     validation = sets.validation.map {
-      DatasetSamples(tolerant($0, share: 2), .evaluation(transform), seed: seed)
+      DatasetSamples(tolerant($0), .evaluation(transform), seed: seed)
     }
     modelConfiguration = Self.timmConfiguration(timm, transform: transform, classes: classes)
 
@@ -75,15 +79,18 @@ public struct TrainingSetup {
     for (key, value) in try JSONValue(encoding: configuration).object ?? [:] {
       // Lines of metrics and the way the gradients are computed may change.
       guard !["log_every", "recompute"].contains(key) else { continue }
-      identity.add(key, try Self.text(Self.withoutLaterKeys(value, of: key)))
+      identity.add(key, try Self.text(Self.identifying(value, of: key)))
     }
     identity.add("model_args", try Self.text(.object(timm.arguments)))
+    identity.add("pretrained_cfg", try Self.text(modelConfiguration["pretrained_cfg"] ?? .null))
     self.identity = identity
   }
 
-  /// Without keys that came when there were runs already, where they have no effect, so that these runs go on.
-  private static func withoutLaterKeys(_ value: JSONValue, of key: String) -> JSONValue {
+  /// Without keys that change nothing in the results, and without those that came when there were runs already, where they have no effect, so
+  /// that these runs go on.
+  private static func identifying(_ value: JSONValue, of key: String) -> JSONValue {
     guard var members = value.object else { return value }
+    if key == "data" { (members["max_bad_images"], members["cache_mib"]) = (nil, nil) }
     let later: [String: JSONValue] =
       switch key {
       case "model": ["initialization": .string(TrainingConfiguration.WeightInitialization.timm.rawValue)]
@@ -112,6 +119,21 @@ public struct TrainingSetup {
     }
     arguments["num_classes"] = .number(Double(numClasses))
     return try TimmModel(architecture: architecture, arguments: arguments, path: path)
+  }
+
+  /// Refuses a model whose weights, gradients and moments the machine has no memory for.
+  private static func checkMemory(
+    _ c: ViTConfiguration, moments: ParameterStore.Moments
+  ) throws(TrainingError) {
+    let (width, inner) = (Double(c.embedDim), Double(c.mlpDim) * (c.gatedMLP ? 3 : 2))
+    let count = Double(c.depth) * width * (4 * width + inner) + width * Double(c.numClasses)
+    let bytes = 4 * count * (moments == .two ? 4 : 3)
+    guard bytes <= Double(Machine.addressBytes) else {
+      throw .data(
+        reason:
+          "a model of \(Int((min(count, 1e18) / 1e6).rounded())) million parameters takes \(Int((min(bytes, 1e18) / 1e9).rounded())) GB and more to train, but there are only "
+          + "\(Machine.addressBytes / 1_000_000_000) GB; give a smaller embed_dim or depth")
+    }
   }
 
   /// Draws the weights, and takes those of the source.

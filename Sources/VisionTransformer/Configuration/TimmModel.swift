@@ -41,6 +41,7 @@ package struct TimmModel: Sendable {
     else {
       throw failure("embed_dim", "embed_dim, depth, num_heads, mlp_ratio and patch_size must be given")
     }
+    guard mlpDim > 0 else { throw failure("mlp_ratio", "it leaves the MLP no width") }
     guard embedDim.isMultiple(of: numHeads) else {
       throw failure("num_heads", "the width of \(embedDim) is not divisible by it")
     }

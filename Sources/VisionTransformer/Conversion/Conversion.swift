@@ -105,11 +105,11 @@ public struct Conversion {
     to folder: FilePath, overwriting: Bool = false, isCancelled: () -> Bool = { false },
     extras: (_ weightBytes: Int) throws -> [(name: String, bytes: [UInt8]?)] = { _ in [] }
   ) throws -> [String] {
-    if !overwriting, let file = Self.files(in: folder).first(where: exists) {
+    if !overwriting, let file = Self.files(in: folder).first(where: FileSystem.exists) {
       throw ConversionError.exists(folder: folder, file: file.lastComponent?.string ?? "")
     }
-    let isNew = !exists(folder)
-    try makeFolder(folder)
+    let isNew = !FileSystem.exists(folder)
+    try FileSystem.makeFolder(folder)
     let staging = folder.appending(".convert.\(getpid())")
     var (isDone, extraNames) = (false, [String]())
     defer {
@@ -119,7 +119,7 @@ public struct Conversion {
       _ = staging.withPlatformString { rmdir($0) }
       if isNew, !isDone { _ = folder.withPlatformString { rmdir($0) } }
     }
-    try makeFolder(staging)
+    try FileSystem.makeFolder(staging)
     for file in plan.files {
       var contents = file.contents
       if file.name == "config.json", let quantized, var members = contents.object {
@@ -137,11 +137,11 @@ public struct Conversion {
     // The weights last: a folder with weights is a whole model.
     let names = extraNames + Self.fileNames
     for (from, to) in zip(names.map(staging.appending), names.map(folder.appending)) {
-      if exists(from) {
+      if FileSystem.exists(from) {
         guard from.withPlatformString({ from in to.withPlatformString { rename(from, $0) } }) == 0 else {
           throw unwritable(to)
         }
-      } else if exists(to) {
+      } else if FileSystem.exists(to) {
         // It belongs to the model that is replaced, and would be taken for this one's.
         guard to.withPlatformString({ unlink($0) }) == 0 else { throw unwritable(to) }
       }
@@ -256,22 +256,6 @@ public struct Conversion {
   private static func differences(_ a: ViTConfiguration, _ b: ViTConfiguration) throws -> [String] {
     let (a, b) = (try JSONValue(encoding: a).object ?? [:], try JSONValue(encoding: b).object ?? [:])
     return Set(a.keys).union(b.keys).filter { a[$0] != b[$0] }.sorted()
-  }
-
-  private func exists(_ path: FilePath) -> Bool {
-    path.withPlatformString { access($0, F_OK) } == 0
-  }
-
-  /// Makes a folder, and those that it lies in.
-  private func makeFolder(_ folder: FilePath) throws(CheckpointError) {
-    let parent = folder.removingLastComponent()
-    if !parent.isEmpty, parent != folder, !exists(parent) { try makeFolder(parent) }
-    let status = folder.withPlatformString { mkdir($0, 0o777) }
-    guard status == 0 || errno == EEXIST else { throw unwritable(folder) }
-    // What is there may be a file.
-    guard folder.appending(".").withPlatformString({ access($0, F_OK) }) == 0 else {
-      throw unwritable(folder)
-    }
   }
 
   private func unwritable(_ path: FilePath) -> CheckpointError {

@@ -73,10 +73,11 @@ struct ConversionSource {
     let name = "\(layer).bias"
     guard tensors.contains(name) else { return true }
     var reader = WeightReader(tensors)
+    defer { reader.letGo() }
     let count = shape(name).first ?? 0
-    return try reader.matrices(name, shape: [count], columns: count).allSatisfy { matrix in
-      matrix.row(0).allSatisfy { $0 == 0 }
-    }
+    let matrices = try reader.matrices(name, shape: [count], columns: count)
+    try reader.weights.checkFinite()
+    return matrices.allSatisfy { $0.row(0).allSatisfy { $0 == 0 } }
   }
 
   /// The refusal of something that the target cannot express.

@@ -47,6 +47,7 @@ struct ConvertedTensor {
     _ substitutes: LayerSubstitutes?, _ body: (UnsafeBufferPointer<Float>) throws -> Void
   ) throws {
     var reader = WeightReader(tensors, substitutes: substitutes)
+    defer { reader.letGo() }
     let shape = tensors.shape(of: canonical) ?? []
     let rows = shape.first ?? 1
     // A vector is cut like a matrix of one column.
@@ -64,6 +65,5 @@ struct ConvertedTensor {
       left -= end - start
       if end > start { try body(UnsafeBufferPointer(rebasing: elements[start..<end])) }
     }
-    withExtendedLifetime(reader.storage) {}
   }
 }

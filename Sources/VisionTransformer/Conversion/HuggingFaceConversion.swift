@@ -102,14 +102,13 @@ struct HuggingFaceConversion {
   private func widenedHead() throws -> [Float] {
     let (d, classes) = (configuration.embedDim, configuration.numClasses)
     var reader = WeightReader(source.tensors)
+    defer { reader.letGo() }
     let weight = try reader.matrices("head.weight", shape: [classes, d], columns: d)[0]
     try reader.weights.checkFinite()
     let zeros = [Float](repeating: 0, count: d)
-    let result = (0..<classes).flatMap { row in
+    return (0..<classes).flatMap { row in
       configuration.globalPool == .token ? Array(weight.row(row)) + zeros : zeros + Array(weight.row(row))
     }
-    withExtendedLifetime(reader.storage) {}
-    return result
   }
 
   // MARK: Configuration

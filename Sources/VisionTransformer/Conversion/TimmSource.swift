@@ -45,11 +45,13 @@ package struct TimmSource {
   }
 
   /// The positions for another grid, prefix tokens kept: float32 [positioned tokens + patches, D].
-  /// - Parameter positioned: how many prefix tokens have a position.
+  /// - Parameter positioned: how many prefix tokens have a position in the model that is made; where the source's are other tokens, its table is
+  ///   returned as it is.
   package func positions(for grid: ImageSize, positioned: Int) throws -> [Float] {
     let values = try floats("pos_embed")
     let prefix = positioned * configuration.embedDim
-    guard values.count >= prefix else { return values }
+    let patches = configuration.gridSize.height * configuration.gridSize.width * configuration.embedDim
+    guard values.count == prefix + patches else { return values }
     return Array(values.prefix(prefix))
       + PositionEmbedding.resample(
         Array(values.dropFirst(prefix)), dim: configuration.embedDim, from: configuration.gridSize, to: grid,

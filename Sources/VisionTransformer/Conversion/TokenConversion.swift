@@ -24,6 +24,7 @@ struct TokenConversion {
   ) throws(CheckpointError) {
     let dim = configuration.embedDim
     var reader = WeightReader(tensors)
+    defer { reader.letGo() }
     func read(_ name: String, rows: Int) throws(CheckpointError) -> [Float] {
       let matrix = try reader.rows(name, rows: rows, columns: dim)
       return Array(UnsafeBufferPointer(start: matrix.base, count: rows * dim))
@@ -56,7 +57,6 @@ struct TokenConversion {
       for index in table.indices { table[index] += bias[index % dim] }
     }
     try reader.weights.checkFinite()
-    withExtendedLifetime(reader.storage) {}
     positions = positioned == nil ? nil : rows + table
     positionRows = wanted + grid
     func token(_ kind: Int) -> [Float]? {

@@ -99,7 +99,7 @@ struct ParameterReader {
   }
 
   private var outerPrecision: Precision {
-    precision == .int8 ? Precision.bf16.isNative ? .bf16 : .fp32 : precision
+    precision == .int8 ? .nearFloat : precision
   }
 
   private mutating func linear(

@@ -59,9 +59,6 @@ struct WeightReader {
     names.insert(part.tensor.name)
   }
 
-  /// Keeps alive what the matrices point into.
-  var storage: WeightStorage { WeightStorage(owners) }
-
   /// Names of the tensors that were read.
   private(set) var names: Set<String> = []
 

@@ -222,14 +222,14 @@ struct Attention: ParsableCommand {
       throw ModelError.notDefined(
         what: "the page", reason: "differential attention has weights below 0; use --method raw")
     }
-    try self.model.checkOutputs([path], model, inputs: options.paths)
+    try self.model.checkOutputs([path], model, inputs: options.paths + [labels.file])
     var attribution: AttributionModel?
     do {
       // Gradients need floats.
       attribution = try AttributionModel(
         model, architecture: self.model.architecture.architecture,
         precision: model.precision == .int8 ? .fp32 : model.precision,
-        threads: options.compute.threadCount)
+        threads: options.compute.threads.count)
     } catch ModelError.noHead {
       terminal.logger.info("the model has no classification head: the page has no classes and attributions")
     } catch ModelError.notDefined(_, let reason) {
@@ -259,10 +259,7 @@ struct Attention: ParsableCommand {
     case .raw:
       let layers: Range<Int>
       if let layer {
-        let index = layer < 0 ? configuration.depth + layer : layer
-        guard (0..<configuration.depth).contains(index) else {
-          throw ModelError.noSuchLayer(layer, depth: configuration.depth)
-        }
+        let index = try model.layerIndex(layer)
         layers = index..<index + 1
       } else {
         layers = (style == .grid ? 0 : configuration.depth - 1)..<configuration.depth
@@ -282,7 +279,7 @@ struct Attention: ParsableCommand {
       let attribution = try AttributionModel(
         model, architecture: self.model.architecture.architecture,
         precision: options.compute.precision ?? .fp32,
-        threads: options.compute.threadCount)
+        threads: options.compute.threads.count)
       return .attribution(attribution, label: label)
     }
   }

@@ -33,12 +33,3 @@ final class ConvertedWeight: Sendable {
     self.buffer = buffer
   }
 }
-
-/// Keeps alive what the views of the parameters point into: mapped files and converted copies.
-final class WeightStorage: Sendable {
-  private let owners: [WeightOwner]
-
-  init(_ owners: [WeightOwner]) {
-    self.owners = owners
-  }
-}

@@ -1,0 +1,17 @@
+/// A whole vector, or what is left of a row, in the words of vector.h.
+
+#ifndef CKERNELS_VECTOR_LANES_H
+#define CKERNELS_VECTOR_LANES_H
+
+/// LANES floats at p, or the first `rest` of them and 0 where rest < LANES.
+INLINE vfloat load_lanes(const float *p, size_t rest) { return rest < LANES ? v_load_tail(p, rest, 0) : v_load(p); }
+
+/// The same the other way.
+INLINE void store_lanes(float *p, vfloat v, size_t rest) {
+  if (rest < LANES)
+    v_store_tail(p, v, rest);
+  else
+    v_store(p, v);
+}
+
+#endif

@@ -41,8 +41,7 @@ public struct SafetensorsFile: TensorContainer {
     guard length <= UInt64(file.count - 8) else {
       throw .malformed(
         path: path,
-        reason: "the file is cut off: a header of \(length) bytes behind the first 8, a file of \(file.count)"
-      )
+        reason: "the file is cut off: the header ends at byte \(length + 8), the file at \(file.count)")
     }
     let start = 8 + Int(length)
     let header = try SafetensorsHeader(file.bytes(in: 8..<start), path: path, limits: file.limits)

@@ -25,22 +25,25 @@ public struct AttentionDistance: Sendable {
   /// The mean distance of attention to all patches alike.
   public var uniform: Double {
     let numTokens = numPrefixTokens + grid.height * grid.width
-    let same = [Float](repeating: 1, count: numTokens * numTokens)
-    return same.withUnsafeBufferPointer { same in
-      same.baseAddress.map { mean(MatrixView(base: $0, rows: numTokens, columns: numTokens)) } ?? 0
-    }
+    return [Float](repeating: 1, count: numTokens).withUnsafeBufferPointer { row in mean { _ in row } }
   }
 
   /// The mean distance of one head.
   /// - Parameter probabilities: [N, N]
   public func mean(_ probabilities: MatrixView) -> Double {
-    let numPatches = grid.height * grid.width
     precondition(
-      probabilities.rows == numPrefixTokens + numPatches, "attention of \(probabilities.rows) tokens")
+      probabilities.rows == numPrefixTokens + grid.height * grid.width,
+      "attention of \(probabilities.rows) tokens")
+    return mean { probabilities.row($0) }
+  }
+
+  /// - Parameter row: of a token's probabilities, [N].
+  private func mean(_ row: (_ token: Int) -> UnsafeBufferPointer<Float>) -> Double {
+    let numPatches = grid.height * grid.width
     return distances.withUnsafeBufferPointer { distances in
       var total = 0.0
       for query in 0..<numPatches {
-        let row = probabilities.row(numPrefixTokens + query)
+        let row = row(numPrefixTokens + query)
         let (y, x) = query.quotientAndRemainder(dividingBy: grid.width)
         var (sum, weighted) = (0.0, 0.0)
         for keyRow in 0..<grid.height {

@@ -43,26 +43,22 @@ public struct HeadAttention {
 }
 
 extension AttentionInput {
-  /// The given columns of queries, keys and values: some heads.
-  func columns(_ columns: Range<Int>) -> AttentionInput {
+  /// The given rows and columns of queries, keys and values: some heads of some images.
+  subscript(rows: Range<Int>, columns: Range<Int>) -> AttentionInput {
     switch self {
     case .floats(let queries, let keys, let values):
-      .floats(
-        queries: queries[0..<queries.rows, columns], keys: keys[0..<keys.rows, columns],
-        values: values[0..<values.rows, columns])
+      .floats(queries: queries[rows, columns], keys: keys[rows, columns], values: values[rows, columns])
     case .halves(let queries, let keys, let values):
-      .halves(
-        queries: queries[0..<queries.rows, columns], keys: keys[0..<keys.rows, columns],
-        values: values[0..<values.rows, columns])
+      .halves(queries: queries[rows, columns], keys: keys[rows, columns], values: values[rows, columns])
     }
   }
 }
 
 extension AttentionOutput {
-  func columns(_ columns: Range<Int>) -> AttentionOutput {
+  subscript(rows: Range<Int>, columns: Range<Int>) -> AttentionOutput {
     switch self {
-    case .floats(let heads): .floats(heads[0..<heads.rows, columns])
-    case .halves(let heads): .halves(heads[0..<heads.rows, columns])
+    case .floats(let heads): .floats(heads[rows, columns])
+    case .halves(let heads): .halves(heads[rows, columns])
     }
   }
 }

@@ -95,8 +95,9 @@ struct HuggingFaceDeclaration {
   ) throws(ModelError) -> Int {
     if let mlpDim = family.mlpDim { return try fields.int("intermediate_size") ?? mlpDim }
     let hidden = Int(Double(embedDim) * min(try fields.positive("mlp_ratio") ?? 4, 1000))
-    guard try fields.bool("use_swiglu_ffn") ?? false else { return hidden }
-    // `Dinov2SwiGLUFFN`: two thirds, rounded up to a multiple of 8.
-    return (hidden * 2 / 3 + 7) / 8 * 8
+    return try fields.bool("use_swiglu_ffn") ?? false ? Self.gatedDim(hidden) : hidden
   }
+
+  /// The width of `Dinov2SwiGLUFFN` in place of an MLP's: two thirds, rounded up to a multiple of 8.
+  static func gatedDim(_ hidden: Int) -> Int { (hidden * 2 / 3 + 7) / 8 * 8 }
 }

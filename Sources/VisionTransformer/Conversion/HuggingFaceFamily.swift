@@ -171,14 +171,16 @@ enum HuggingFaceFamily: String {
     }
   }
 
-  /// DINOv2's `mlp_ratio`, a whole number: of the width itself or, in `Dinov2SwiGLUFFN`, of one of which two thirds are taken and
-  /// rounded up to a multiple of 8.
+  /// DINOv2's `mlp_ratio`, a whole number: of the width itself or, in `Dinov2SwiGLUFFN`, of one that `gatedDim` takes.
   /// - Throws: `ConversionError` where no ratio leads to the width.
   static func mlpRatio(_ source: ConversionSource) throws(ConversionError) -> Int {
     let (d, m, isGated) = (
       source.configuration.embedDim, source.configuration.mlpDim, source.configuration.gatedMLP
     )
-    for ratio in 1...64 where (isGated ? (d * ratio * 2 / 3 + 7) / 8 * 8 : d * ratio) == m { return ratio }
+    for ratio in 1...64
+    where (isGated ? HuggingFaceDeclaration.gatedDim(d * ratio) : d * ratio) == m {
+      return ratio
+    }
     throw source.refusal(
       owner,
       "a\(isGated ? " gated" : "n") MLP \(m) wide in a DINOv2 of width \(d) (it has a whole mlp_ratio)",

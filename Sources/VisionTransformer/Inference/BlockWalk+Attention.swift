@@ -43,29 +43,34 @@ extension BlockWalk {
     }
   }
 
-  /// Bytes of probabilities that are kept at a time for somebody to look at, or those of one head.
+  /// Bytes of probabilities that are kept at a time for somebody to look at, or those of one head of one image.
   private static let shownBytes = 32 << 20
 
-  /// Attention of some heads at a time, each of which is shown.
+  /// Attention of some images and heads at a time, each of which is shown.
   private func attend(
     _ input: AttentionInput, into output: AttentionOutput, _ compute: Compute, _ arena: Arena,
     showing show: (_ image: Int, _ head: Int, MatrixView) -> Void
   ) {
     let (numHeads, width) = (model.configuration.numHeads, model.configuration.headDim)
     let n = tokens.rows / images
-    let step = max(1, Self.shownBytes / (4 * images * n * n))
-    for first in stride(from: 0, to: numHeads, by: step) {
-      let heads = first..<min(numHeads, first + step)
-      let columns = heads.lowerBound * width..<heads.upperBound * width
-      arena.scope {
-        let probabilities = arena.matrix(rows: images * heads.count * n, columns: n)
-        compute.attention(
-          input.columns(columns), images: images, numHeads: heads.count, into: output.columns(columns),
-          probabilities: probabilities, arena: arena)
-        for image in 0..<images {
-          for (offset, head) in heads.enumerated() {
-            let start = (image * heads.count + offset) * n
-            show(image, head, probabilities[start..<start + n, 0..<n].view)
+    let matrices = max(1, Self.shownBytes / (4 * n * n))
+    let (imageStep, headStep) = (min(images, matrices), max(1, matrices / images))
+    for firstImage in stride(from: 0, to: images, by: imageStep) {
+      let shown = firstImage..<min(images, firstImage + imageStep)
+      for firstHead in stride(from: 0, to: numHeads, by: headStep) {
+        let heads = firstHead..<min(numHeads, firstHead + headStep)
+        let rows = shown.lowerBound * n..<shown.upperBound * n
+        let columns = heads.lowerBound * width..<heads.upperBound * width
+        arena.scope {
+          let probabilities = arena.matrix(rows: shown.count * heads.count * n, columns: n)
+          compute.attention(
+            input[rows, columns], images: shown.count, numHeads: heads.count, into: output[rows, columns],
+            probabilities: probabilities, arena: arena)
+          for (place, image) in shown.enumerated() {
+            for (offset, head) in heads.enumerated() {
+              let start = (place * heads.count + offset) * n
+              show(image, head, probabilities[start..<start + n, 0..<n].view)
+            }
           }
         }
       }

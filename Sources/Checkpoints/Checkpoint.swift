@@ -88,7 +88,10 @@ public struct Checkpoint: Sendable {
     let names = try FileSystem.files(in: folder, endings: endings)
     guard let name = names.first else {
       throw .noWeights(
-        folder: folder, expected: usualNames + ["one file that ends in \(endings.joined(separator: " or "))"])
+        folder: folder, expected: usualNames + ["one file that ends in \(endings.joined(separator: " or "))"],
+        inside: try FileSystem.folders(in: folder).filter { inside in
+          usualNames.contains { FileSystem.exists(folder.appending(inside).appending($0)) }
+        })
     }
     guard names.count == 1 else { throw .severalWeights(folder: folder, names: names) }
     return try openFile(folder.appending(name), limits)
@@ -113,7 +116,7 @@ public struct Checkpoint: Sendable {
     case .pyTorchArchive(let archive): return try PyTorchFile(archive)
     case .pickle: return try PyTorchFile(pickle: file)
     // What is known, but not read, and what is not known.
-    case .gitLFSPointer, .npy, .otherArchive, .unknown:
+    case .gitLFSPointer, .npy, .otherArchive, .webPage, .text, .unknown:
       throw .unknownContainer(path: path, hint: format.hint)
     }
   }

@@ -6,7 +6,8 @@ public enum CheckpointError: Error, Equatable {
   /// The file or folder could not be opened or read.
   case unreadable(path: FilePath, reason: String)
   /// The folder holds no weights that Vitrine reads.
-  case noWeights(folder: FilePath, expected: [String])
+  /// `inside`: names of folders in it that have weights.
+  case noWeights(folder: FilePath, expected: [String], inside: [String])
   /// The folder holds several files that could be the weights.
   case severalWeights(folder: FilePath, names: [String])
   /// The file is none of the containers that Vitrine reads.
@@ -45,8 +46,10 @@ extension CheckpointError: CustomStringConvertible {
     switch self {
     case .unreadable(let path, let reason):
       "\(path): \(reason)"
-    case .noWeights(let folder, let expected):
-      "\(folder): no weights in this folder; expected one of \(expected.joined(separator: ", "))"
+    case .noWeights(let folder, let expected, let inside):
+      inside.isEmpty
+        ? "\(folder): no weights in this folder; expected one of \(expected.joined(separator: ", "))"
+        : "\(folder): no weights in this folder, but in those within it: \(list(inside)); name one of them"
     case .severalWeights(let folder, let names):
       "\(folder): several files in this folder could be the weights: \(list(names)); name one of them"
     case .unknownContainer(let path, let hint):

@@ -11,6 +11,9 @@ enum ContainerFormat: Sendable {
   case npy
   /// A zip archive of something else.
   case otherArchive
+  /// Text that begins with a tag: what a server may answer in place of a file.
+  case webPage
+  case text
   case unknown
 
   /// - Throws: `CheckpointError.malformed` where the file is a zip archive that is damaged.
@@ -27,6 +30,8 @@ enum ContainerFormat: Sendable {
       self = .npy
     } else if start.starts(with: Array("version https:/".utf8)) {
       self = .gitLFSPointer
+    } else if Self.isText(file.bytes(in: 0..<min(file.count, 256))) {
+      self = start.first == UInt8(ascii: "<") ? .webPage : .text
     } else if start.count > 8, start[8] == UInt8(ascii: "{") {
       // Its reader says what is wrong with the length.
       self = .safetensors
@@ -40,6 +45,11 @@ enum ContainerFormat: Sendable {
   private static func isSafetensors(_ start: UnsafeRawBufferPointer, limits: FileLimits) -> Bool {
     start.count > 8 && start[8] == UInt8(ascii: "{")
       && Record(start).uint64(0) <= UInt64(SafetensorsFile.headerLimit(limits))
+  }
+
+  private static func isText(_ start: UnsafeRawBufferPointer) -> Bool {
+    let blanks = UInt8(ascii: "\t")...UInt8(ascii: "\r")
+    return !start.isEmpty && start.allSatisfy { $0 >= UInt8(ascii: " ") && $0 != 0x7F || blanks.contains($0) }
   }
 
   private static func kind(of archive: ZipArchive) -> ContainerFormat {
@@ -56,6 +66,8 @@ enum ContainerFormat: Sendable {
     case .pickle: "it is a Python pickle where a safetensors file is expected"
     case .gitLFSPointer: "it is a Git LFS pointer; fetch the file itself with \"git lfs pull\""
     case .npy: "it is a single numpy array; save all the model's arrays in one file with numpy.savez"
+    case .webPage: "it is a web page, which a server sent in place of the file; download the file itself"
+    case .text: "it is text"
     case .otherArchive: "it is a zip archive with neither numpy arrays nor a PyTorch model in it"
     }
   }

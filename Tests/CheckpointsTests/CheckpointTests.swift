@@ -66,6 +66,12 @@ import Testing
     let folder = try TemporaryFolder()
     let error = try #require(throws: CheckpointError.self) { try Checkpoint(folder.path) }
     #expect("\(error)".contains("no weights in this folder; expected one of model.safetensors"))
+    // A training's folder, say.
+    try folder.write("x", to: "best/model.safetensors")
+    try folder.write("x", to: "tensorboard/events")
+    let inside = try #require(throws: CheckpointError.self) { try Checkpoint(folder.path) }
+    #expect(
+      "\(inside)".hasSuffix("no weights in this folder, but in those within it: \"best\"; name one of them"))
   }
 
   /// The contents of a file say what it is, not its name.
@@ -88,6 +94,8 @@ import Testing
     #expect(try message([0x50, 0x4B, 3, 4, 0]).contains("has no end record"))
     #expect(try message(Array("version https://git-lfs.github.com/spec/v1".utf8)).contains("git lfs pull"))
     #expect(try message([1, 2, 3]).hasSuffix("model.bin: not a checkpoint that Vitrine reads"))
+    #expect(try message(Array("{\"model\": {\"a\": 1}}\n".utf8)).hasSuffix(": it is text"))
+    #expect(try message(Array("<!DOCTYPE html>\n<html>".utf8)).contains("a web page"))
     // A header whose length lies is a damaged safetensors file.
     #expect(
       try message([UInt8](repeating: 0xFF, count: 8) + safetensors.dropFirst(8)).contains("above 100000000"))

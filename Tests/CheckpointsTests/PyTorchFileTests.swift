@@ -183,7 +183,7 @@ import Testing
     }
     for text in ["color,size\n1,2\n", "c\n", "a text", "caption of\nan image"] {
       let error = try #require(throws: CheckpointError.self) { try format(Array(text.utf8)) }
-      #expect("\(error)".hasSuffix("not a checkpoint that Vitrine reads"))
+      #expect("\(error)".hasSuffix("not a checkpoint that Vitrine reads: it is text"))
     }
   }
 

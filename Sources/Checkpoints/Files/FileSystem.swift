@@ -59,6 +59,20 @@ package enum FileSystem {
   /// The names of the files in a folder that end in one of `endings`, sorted, without hidden ones.
   /// - Throws: `CheckpointError.unreadable` where the folder cannot be read.
   static func files(in folder: FilePath, endings: [String]) throws(CheckpointError) -> [String] {
+    try names(in: folder) { name in
+      endings.contains(where: name.hasSuffix(_:)) && !isDirectory(folder.appending(name))
+    }
+  }
+
+  /// The names of the folders in a folder, sorted, without hidden ones.
+  /// - Throws: `CheckpointError.unreadable` where the folder cannot be read.
+  static func folders(in folder: FilePath) throws(CheckpointError) -> [String] {
+    try names(in: folder) { isDirectory(folder.appending($0)) }
+  }
+
+  private static func names(
+    in folder: FilePath, where isWanted: (String) -> Bool
+  ) throws(CheckpointError) -> [String] {
     guard let directory = folder.withPlatformString({ opendir($0) }) else {
       throw .unreadable(path: folder, reason: Errno(rawValue: errno).description.lowercased())
     }
@@ -70,10 +84,7 @@ package enum FileSystem {
           String(cString: $0)
         }
       }
-      guard !name.hasPrefix("."), endings.contains(where: name.hasSuffix(_:)),
-        !isDirectory(folder.appending(name))
-      else { continue }
-      names.append(name)
+      if !name.hasPrefix("."), isWanted(name) { names.append(name) }
     }
     return names.sorted()
   }

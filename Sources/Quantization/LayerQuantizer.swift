@@ -59,7 +59,8 @@ package struct LayerQuantizer {
       inputs: inputs, outputs: outputs, split: samples.count(ofHalf: 0),
       isInteger: options.scheme.computesIntegers)
     defer { withExtendedLifetime(trial) {} }
-    let importance = meanSquares(inputs, weights: trial.rowWeights)
+    // Not by the rows' weights: tried, and worse for the tokens of DINOv2 that it was meant for.
+    let importance = meanSquares(inputs)
     let best = try search(weight, layer, samples, trial, importance: importance)
     var result = best.weight
     result.input = best.levels.whole
@@ -228,12 +229,11 @@ package struct LayerQuantizer {
   }
 
   /// The mean square of each column.
-  /// - Parameter weights: what the rows' squares count; nil for 1.
-  private func meanSquares(_ matrix: FloatMatrix, weights: [Float]? = nil) -> [Float] {
+  private func meanSquares(_ matrix: FloatMatrix) -> [Float] {
     var sums = [Float](repeating: 0, count: matrix.columns)
     for row in 0..<matrix.rows {
-      let (values, weight) = (matrix.view.row(row), weights?[row] ?? 1)
-      for k in 0..<matrix.columns { sums[k] += weight * values[k] * values[k] }
+      let values = matrix.view.row(row)
+      for k in 0..<matrix.columns { sums[k] += values[k] * values[k] }
     }
     return sums.map { $0 / Float(max(1, matrix.rows)) }
   }

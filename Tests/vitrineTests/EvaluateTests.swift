@@ -144,7 +144,7 @@ import Testing
   @Test func mistakes() throws {
     for (arguments, status, message) in [
       (["/nowhere", "--model", Self.model], 1, "/nowhere: there is no such file or folder"),
-      ([Self.model, "--model", Self.model], 1, "not a data set: 3 files"),
+      ([Self.model, "--model", Self.model], 1, "not a data set: "),
       (
         [Command.photos, "--model", Fixtures.models.appending("timm-dinov2").string], 1,
         "no classification head"

@@ -41,6 +41,15 @@ static bool processor_supports(ckernels_variant variant) {
     default: return true;
   }
 }
+
+// Whether VDPBF16PS is slower than what it replaces. Intel's processors with AVX512-FP16 (Sapphire Rapids and later) have AMX for bfloat16, and do
+// half as many multiply-adds by VDPBF16PS as by the FMAs of float32 (Emerald Rapids: 112 and 222 GFLOP/s a core).
+static bool multiplies_bfloat16_slowly(void) {
+  unsigned a, b, c, d;
+  const unsigned avx512_fp16 = 1u << 23;  // of leaf 7, EDX
+  if (!__get_cpuid(0, &a, &b, &c, &d) || b != signature_INTEL_ebx) return false;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & avx512_fp16);
+}
 #endif
 
 enum { VARIANT_COUNT = CKERNELS_AVX512_BF16 + 1 };
@@ -60,6 +69,9 @@ static void fill(void) {
 #endif
   for (int variant = 0; variant < VARIANT_COUNT; variant++)
     if (tables[variant]) active = (ckernels_variant)variant;
+#if CKERNELS_X86
+  if (active == CKERNELS_AVX512_BF16 && multiplies_bfloat16_slowly()) active = CKERNELS_AVX512_VNNI;
+#endif
   // A name that is unknown or not supported is ignored here; Swift's `KernelVariant.validateEnvironment`
   // reports it.
   const char *wanted = getenv("VITRINE_KERNELS");

@@ -49,7 +49,9 @@ enum ContainerFormat: Sendable {
 
   private static func isText(_ start: UnsafeRawBufferPointer) -> Bool {
     let blanks = UInt8(ascii: "\t")...UInt8(ascii: "\r")
-    return !start.isEmpty && start.allSatisfy { $0 >= UInt8(ascii: " ") && $0 != 0x7F || blanks.contains($0) }
+    // No text in UTF-8 has bytes from 0xF8 on.
+    return !start.isEmpty
+      && start.allSatisfy { (UInt8(ascii: " ")..<0xF8).contains($0) && $0 != 0x7F || blanks.contains($0) }
   }
 
   private static func kind(of archive: ZipArchive) -> ContainerFormat {

@@ -22,12 +22,12 @@ public enum KernelVariant: String, CaseIterable, Sendable {
   /// Environment variable that forces a variant.
   static let environmentVariable = "VITRINE_KERNELS"
 
-  /// The variants that this build, processor and operating system support, slowest first.
+  /// The variants that this build, processor and operating system support, in the order of what they need.
   public static var available: [KernelVariant] {
     allCases.filter { ckernels_operations_of($0.cVariant) != nil }
   }
 
-  /// The variant in use: what `VITRINE_KERNELS` asked for at start, else the fastest available.
+  /// The variant in use: what `VITRINE_KERNELS` asked for at start, else the one that is fastest on this processor: not `avx512bf16` where its products are slower than float32's, as on Intel's since Sapphire Rapids.
   public static var active: KernelVariant {
     switch ckernels_active_variant() {
     case CKERNELS_AVX512_BF16: .avx512bf16

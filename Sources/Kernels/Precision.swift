@@ -14,7 +14,7 @@ public enum Precision: String, Sendable, CaseIterable {
     self == .int8 && inner > ckernels_int8_largest_inner ? .fp32 : self
   }
 
-  /// Whether the processor multiplies numbers of this kind as such. Where it does not, results are the same but for the last
+  /// Whether the variant in use multiplies numbers of this kind as such. Where it does not, results are the same but for the last
   /// bits, and products are no faster than those of float32 (bf16) or less so (int8).
   public var isNative: Bool {
     switch self {

@@ -238,6 +238,6 @@ extension QuantizationScheme {
 }
 
 extension Precision {
-  /// The fastest one here that rounds nothing but products: bfloat16, or float32 where the processor has no products of that.
+  /// The fastest one here that rounds nothing but products: bfloat16, or float32 where the variant in use has no products of that.
   static var nearFloat: Precision { bf16.isNative ? .bf16 : .fp32 }
 }

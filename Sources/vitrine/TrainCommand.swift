@@ -123,7 +123,7 @@ struct Train: ParsableCommand {
     if let top1 = trainer.progress.bestTop1, let epoch = trainer.progress.bestEpoch {
       logger.info("best: epoch \(epoch), top-1 \(TrainingDisplay.percent(top1)); \(folder.best)")
     }
-    if setup.badImages.count > 0 { throw ExitCode(2) }
+    if trainer.progress.hasLeftOut == true { throw ExitCode(2) }
   }
 
   /// The configuration with the changes of the command line: the run's own where it is gone on with.

@@ -96,7 +96,9 @@ import Testing
     #expect(try message([1, 2, 3]).hasSuffix("model.bin: not a checkpoint that Vitrine reads"))
     #expect(try message(Array("{\"model\": {\"a\": 1}}\n".utf8)).hasSuffix(": it is text"))
     #expect(try message(Array("<!DOCTYPE html>\n<html>".utf8)).contains("a web page"))
-    // A header whose length lies is a damaged safetensors file.
+    // A header whose length lies is a damaged safetensors file, and one that is longer than what is looked at, too.
+    let long = SafetensorsBuilder.file([.init(String(repeating: "a", count: 300), shape: [1], [1])])
+    #expect(try message([UInt8](repeating: 0xFF, count: 8) + long.dropFirst(8)).contains("above 100000000"))
     #expect(
       try message([UInt8](repeating: 0xFF, count: 8) + safetensors.dropFirst(8)).contains("above 100000000"))
   }

@@ -49,10 +49,10 @@ import Testing
   /// Where products of bfloat16 as such are missing or slow, float32's are what it can be multiplied by.
   @Test func bfloat16IsNoSlowerThanFloat32() throws {
     let peaks = try [Precision.fp32, .bf16].map {
-      try #require(Peak.measure($0, threads: 1, duration: .milliseconds(5), repetitions: 5)).gflops
+      try #require(Peak.measure($0, threads: 1, duration: .milliseconds(5), repetitions: 20)).gflops
     }
-    // Half: others use the machine, too.
-    #expect(peaks[1] > 0.5 * peaks[0])
+    // The products of bfloat16 alone would be half; a tenth for what others take of the machine.
+    #expect(peaks[1] > 0.9 * peaks[0])
   }
 
   @Test func otherTypesHaveNoLoops() {

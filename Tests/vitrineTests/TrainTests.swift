@@ -95,6 +95,10 @@ import Testing
     let resumed = try Command.run(
       "train", ["--resume", "--data", data, "--output", run.string, "--quiet", "--max-bad-images", "2"])
     #expect(resumed.status == 2 && resumed.errors.contains("val/cat/bad.jpg"), "\(resumed.errors)")
+    // Nothing is left to do, and what was left out is not forgotten.
+    let again = try Command.run(
+      "train", ["--resume", "--data", data, "--output", run.string, "--quiet", "--max-bad-images", "2"])
+    #expect(again.status == 2, "\(again.errors)")
     let report = folder.path.appending("report.json").string
     let evaluated = try Command.run(
       "evaluate", data, "--split", "val", "--model", run.appending("last").string, "--report", report)

@@ -3,17 +3,15 @@
 #include "../quantization.h"
 
 /// `count` <= LANES elements from x on, times their multipliers where there are some; 0 behind them.
-TARGET static inline __attribute__((always_inline)) vfloat multiplied(const float *x, const float *multipliers, size_t count) {
+INLINE vfloat multiplied(const float *x, const float *multipliers, size_t count) {
   const vfloat v = count == LANES ? v_load(x) : v_load_tail(x, count, 0);
   if (!multipliers) return v;
   return v_mul(v, count == LANES ? v_load(multipliers) : v_load_tail(multipliers, count, 0));
 }
 
 /// One row; `multipliers` is NULL in one of the two copies that the compiler makes.
-TARGET static inline __attribute__((always_inline)) quantization quantize_row(const float *x, size_t columns,
-                                                                              const float *multipliers,
-                                                                              const ckernels_levels *levels,
-                                                                              ckernels_element element, void *target) {
+INLINE quantization quantize_row(const float *x, size_t columns, const float *multipliers, const ckernels_levels *levels,
+                                 ckernels_element element, void *target) {
   const size_t whole = columns - columns % LANES, rest = columns % LANES;
   // Zero times a NaN or an infinity is NaN, and stays it in a sum.
   vfloat low = v_set(0), high = v_set(0), zeros = v_set(0);

@@ -1,10 +1,11 @@
 /// The vector words (see vector.h and tile.h) in AVX2, FMA and F16C.
 
+#include "inlined.h"
 #include "tile.h"
 #include "vector.h"
 
 #define TARGET __attribute__((target("avx2,fma,f16c")))
-#define INLINE static inline __attribute__((always_inline, target("avx2,fma,f16c")))
+#define INLINE static inline INLINED __attribute__((target("avx2,fma,f16c")))
 
 enum { LANES = 8 };
 typedef __m256 vfloat;

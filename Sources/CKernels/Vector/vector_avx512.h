@@ -1,5 +1,6 @@
 /// The vector words (see vector.h and tile.h) in AVX-512 F, BW, DQ and VL, and what a translation unit adds.
 
+#include "inlined.h"
 #include "tile.h"
 #include "vector.h"
 
@@ -9,7 +10,7 @@
 #endif
 #define AVX512_FEATURES "avx512f,avx512bw,avx512dq,avx512vl" AVX512_EXTENSIONS
 #define TARGET __attribute__((target(AVX512_FEATURES)))
-#define INLINE static inline __attribute__((always_inline, target(AVX512_FEATURES)))
+#define INLINE static inline INLINED __attribute__((target(AVX512_FEATURES)))
 
 enum { LANES = 16 };
 typedef __m512 vfloat;

@@ -4,7 +4,7 @@ import Synchronization
 public final class BadImages: Sendable {
   /// Unreadable images that are put up with.
   public let limit: Int
-  private let found = Mutex<[String: String]>([:])
+  private let found = Mutex<[(name: String, reason: String)]>([])
   private let report: @Sendable (_ name: String, _ reason: String) -> Void
 
   /// - Parameter report: told of each unreadable image when it is met first.
@@ -16,18 +16,20 @@ public final class BadImages: Sendable {
   /// How many there are so far.
   public var count: Int { found.withLock { $0.count } }
 
+  /// Counts an image that was not met before.
   /// - Throws: `DatasetError.badImages` where there are too many now.
   func add(_ name: String, _ reason: String) throws(DatasetError) {
-    let (isNew, count) = found.withLock { found in
-      (found.updateValue(reason, forKey: name) == nil, found.count)
+    let count = found.withLock { found in
+      found.append((name, reason))
+      return found.count
     }
-    if isNew { report(name, reason) }
+    report(name, reason)
     if count > limit { throw tooMany }
   }
 
   var tooMany: DatasetError {
     let examples = found.withLock { found in
-      found.sorted { $0.key < $1.key }.prefix(3).map { "\($0.key): \($0.value)" }
+      found.sorted { $0.name < $1.name }.prefix(3).map { "\($0.name): \($0.reason)" }
     }
     return .badImages(limit: limit, examples: examples)
   }

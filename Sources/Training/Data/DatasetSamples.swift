@@ -33,6 +33,8 @@ public struct DatasetSamples: SampleSource {
 
   public var count: Int { dataset.base.count }
   public var numClasses: Int { dataset.base.classNames.count }
+  /// Of all the data sets that its unreadable images are counted with.
+  public var leftOut: Int { dataset.badImages.count }
 
   /// An image that cannot be read is left out of an evaluation; in a training the next one takes its place.
   public func load(_ index: Int, epoch: Int, into pixels: UnsafeMutableBufferPointer<Float>) throws -> Int? {

@@ -12,7 +12,7 @@ public final class TolerantDataset: Sendable {
   }
 
   public let base: any ImageDataset
-  private let badImages: BadImages
+  let badImages: BadImages
   private let bad = Mutex<Set<Int>>([])
 
   /// - Parameter badImages: where unreadable images are counted.
@@ -31,8 +31,8 @@ public final class TolerantDataset: Sendable {
     } catch {
       reason = "\(error)"
     }
-    bad.withLock { _ = $0.insert(index) }
-    try badImages.add(base.name(index), reason)
+    let isNew = bad.withLock { $0.insert(index).inserted }
+    if isNew { try badImages.add(base.name(index), reason) }
     return nil
   }
 

@@ -104,8 +104,9 @@ public struct RunFolder: Sendable {
     guard let text = file.metadata[Self.progressKey], let saved = file.metadata[Self.identityKey] else {
       throw TrainingError.run(path: state, reason: "not the state of a training")
     }
-    guard saved == identity else {
-      throw TrainingError.run(path: state, reason: RunIdentity.difference(saved, identity))
+    let before = RunIdentity.updated(saved, like: identity)
+    guard before == identity else {
+      throw TrainingError.run(path: state, reason: RunIdentity.difference(before, identity))
     }
     let progress: TrainingProgress
     do {
@@ -145,14 +146,36 @@ public struct RunIdentity: Sendable {
     facts.sorted { $0.key < $1.key }.map { "\($0.key)\t\($0.value)" }.joined(separator: "\n")
   }
 
-  static func difference(_ a: String, _ b: String) -> String {
-    func facts(_ text: String) -> [Substring: Substring] {
-      Dictionary(
-        text.split(separator: "\n").map { line in
-          let parts = line.split(separator: "\t", maxSplits: 1)
-          return (parts[0], parts.count > 1 ? parts[1] : "")
-        }, uniquingKeysWith: { first, _ in first })
+  /// Keys of a fact that change no result.
+  static let indifferent = ["data": ["max_bad_images", "cache_mib"]]
+
+  /// What an earlier version saved, as it would be saved now: without what no longer counts, and with what it did not know yet.
+  static func updated(_ saved: String, like now: String) -> String {
+    var identity = RunIdentity()
+    identity.facts = facts(saved)
+    if identity.facts["pretrained_cfg"] == nil {
+      identity.facts["pretrained_cfg"] = facts(now)["pretrained_cfg"]
     }
+    for (name, keys) in indifferent {
+      guard let text = identity.facts[name], !text.isEmpty,
+        let value = try? JSONDecoder().decode(JSONValue.self, from: Data(text.utf8)),
+        var members = value.object
+      else { continue }
+      for key in keys { members[key] = nil }
+      if let rest = try? JSONValue.object(members).compactText { identity.facts[name] = rest }
+    }
+    return identity.text
+  }
+
+  private static func facts(_ text: String) -> [String: String] {
+    Dictionary(
+      text.split(separator: "\n").map { line in
+        let parts = line.split(separator: "\t", maxSplits: 1, omittingEmptySubsequences: false)
+        return (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
+      }, uniquingKeysWith: { first, _ in first })
+  }
+
+  static func difference(_ a: String, _ b: String) -> String {
     let (before, now) = (facts(a), facts(b))
     let names = Set(before.keys).union(now.keys).filter { before[$0] != now[$0] }.sorted()
     let changes = names.map { "\($0) was \(before[$0] ?? "not there") and is \(now[$0] ?? "not there")" }

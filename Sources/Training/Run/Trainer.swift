@@ -189,6 +189,9 @@ public final class Trainer {
     var isBest = false
     if let validation, epoch == settings.epochs || epoch.isMultiple(of: settings.evaluateEvery) {
       guard let totals = try evaluate(validation, isCancelled: isCancelled) else { return false }
+      guard totals.samples > 0 else {
+        throw TrainingError.data(reason: "none of the \(validation.count) validation images can be read")
+      }
       values += [
         ("validation_loss", totals.meanLoss), ("validation_top1", totals.top1Share),
         ("validation_top5", totals.top5Share),
@@ -255,6 +258,7 @@ public final class Trainer {
   private func saveState(_ metrics: MetricsLog) throws {
     try metrics.synchronize()
     progress.metricsBytes = metrics.byteCount
+    if train.leftOut + (validation?.leftOut ?? 0) > 0 { progress.hasLeftOut = true }
     try folder.writeState(store, progress: progress, identity: identity)
     lastState = ContinuousClock.now
   }

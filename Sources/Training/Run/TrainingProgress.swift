@@ -19,6 +19,9 @@ public struct TrainingProgress: Codable, Sendable, Equatable {
   /// Seconds of training so far.
   public var seconds = 0.0
 
+  /// Whether images were left out since they could not be read; nil where they were not.
+  public var hasLeftOut: Bool?
+
   public init() {}
 
   enum CodingKeys: String, CodingKey {
@@ -27,6 +30,7 @@ public struct TrainingProgress: Codable, Sendable, Equatable {
     case bestTop1 = "best_top1"
     case bestEpoch = "best_epoch"
     case metricsBytes = "metrics_bytes"
+    case hasLeftOut = "has_left_out"
   }
 
   var totals: Totals {

@@ -13,8 +13,6 @@ public struct TrainingSetup {
   /// timm's `config.json` of the model.
   public let modelConfiguration: JSONValue
   public let identity: RunIdentity
-  /// Images that could not be read so far.
-  public let badImages: BadImages
   /// What the user should know, one sentence each.
   public let notes: [String]
 
@@ -62,7 +60,6 @@ public struct TrainingSetup {
     func tolerant(_ dataset: any ImageDataset) -> TolerantDataset {
       TolerantDataset(bytes > 0 ? CachedDataset(dataset, limit: bytes / cached) : dataset, badImages)
     }
-    self.badImages = badImages
     let augmentation = try TrainingTransform(
       configuration.augmentation, size: transform.size, mean: transform.normalization.mean,
       std: transform.normalization.std)
@@ -90,7 +87,7 @@ public struct TrainingSetup {
   /// that these runs go on.
   private static func identifying(_ value: JSONValue, of key: String) -> JSONValue {
     guard var members = value.object else { return value }
-    if key == "data" { (members["max_bad_images"], members["cache_mib"]) = (nil, nil) }
+    for name in RunIdentity.indifferent[key] ?? [] { members[name] = nil }
     let later: [String: JSONValue] =
       switch key {
       case "model": ["initialization": .string(TrainingConfiguration.WeightInitialization.timm.rawValue)]

@@ -27,7 +27,8 @@ public enum KernelVariant: String, CaseIterable, Sendable {
     allCases.filter { ckernels_operations_of($0.cVariant) != nil }
   }
 
-  /// The variant in use: what `VITRINE_KERNELS` asked for at start, else the one that is fastest on this processor: not `avx512bf16` where its products are slower than float32's, as on Intel's since Sapphire Rapids.
+  /// The variant in use: what `VITRINE_KERNELS` asked for at start, else the one that is fastest on this processor. That is not `avx512bf16`
+  /// where its products are slower than float32's, as on Intel's since Sapphire Rapids.
   public static var active: KernelVariant {
     switch ckernels_active_variant() {
     case CKERNELS_AVX512_BF16: .avx512bf16

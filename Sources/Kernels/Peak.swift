@@ -27,9 +27,7 @@ public struct Peak: Sendable, Equatable {
     _ precision: Precision, threads: Int, duration: Duration = .milliseconds(50), repetitions: Int = 5
   ) -> Peak? {
     let pool = ThreadPool(threadCount: threads)
-    // bfloat16 can be multiplied as float32, which some processors do faster.
-    let loops = [loops(precision).last] + (precision == .bf16 ? [loops(.fp32).last] : [])
-    let peaks = loops.compactMap { $0 }.map { loop in
+    let peaks = candidates(precision).map { loop in
       let rounds = roundsPerTurn(loop)
       let rates = (0..<max(1, repetitions)).map { _ in
         rate(of: loop, rounds: rounds, pool: pool, duration: duration)
@@ -39,6 +37,11 @@ public struct Peak: Sendable, Equatable {
         gflops: rates.max() ?? 0)
     }
     return peaks.max { $0.gflops < $1.gflops }
+  }
+
+  /// The widest loops that products of a precision can be computed by: those of bfloat16 as float32's, too, which some processors do faster.
+  package static func candidates(_ precision: Precision) -> [ckernels_peak_loop] {
+    [loops(precision).last, precision == .bf16 ? loops(.fp32).last : nil].compactMap { $0 }
   }
 
   /// The loops that the machine has for a precision, from the narrowest instructions to the widest.

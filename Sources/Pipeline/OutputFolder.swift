@@ -83,7 +83,9 @@ public struct OutputFolder {
     do {
       try FileSystem.makeFolder(folder)
     } catch {
-      guard case .unwritable(let path, let reason) = error else { return }
+      guard case .unwritable(let path, let reason) = error else {
+        throw .write(path: folder, reason: "\(error)")
+      }
       throw .write(path: path, reason: reason)
     }
   }

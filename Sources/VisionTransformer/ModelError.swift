@@ -70,7 +70,7 @@ extension ModelError: CustomStringConvertible {
         + "the nearest that is: \(nearest(size.height, patch.height))x\(nearest(size.width, patch.width))"
     case .memory(let size, let tokens, let batchSize, let workers, let needed, let available):
       "images of \(size) pixels are \(tokens) tokens; \(batchSize) of them in each of \(workers) threads take "
-        + "\(gigabytes(needed)), but there are only \(gigabytes(available)); "
+        + "\(Self.gigabytes(needed)), but there are only \(Self.gigabytes(available)); "
         + "give a smaller --size, --batch-size or --threads"
     case .labels(let source, let expected, let actual):
       "\(source): \(actual) \(actual == 1 ? "label" : "labels"), but the model has \(expected) classes"
@@ -101,7 +101,8 @@ extension ModelError: CustomStringConvertible {
     }
   }
 
-  private func gigabytes(_ bytes: Double) -> String {
+  /// As messages about memory have it.
+  package static func gigabytes(_ bytes: Double) -> String {
     "\((bytes / 1e8).rounded() / 10) GB"
   }
 

@@ -87,11 +87,9 @@ struct Classify: ParsableCommand {
     let (format, names) = (resultFormat, model.labels)
     let topK = min(self.topK, model.configuration.numClasses)
     var walker = options.walker(cancellation)
-    let resumed = try outputFile.flatMap { path in
-      resume
-        ? try options.resumePoint(
-          path, format: format, predictions: topK, walker: &walker, cancellation: cancellation) : nil
-    }
+    let resumed = try options.resumePoint(
+      resume ? outputFile : nil, format: format, predictions: topK, walker: &walker,
+      cancellation: cancellation)
     let file =
       try outputFile.map { try ResultFile($0, keeping: resumed?.bytes ?? 0) } ?? .standardOutput()
     let logitsFile = try logits.map { path in

@@ -6,6 +6,7 @@ import VisionTransformer
 
 /// A model over a labelled data set.
 struct DatasetRun {
+  let split: DatasetSplit
   let dataset: any ImageDataset
   let mapping: ClassMapping
   let options: InferencePipeline.Options
@@ -23,6 +24,7 @@ struct DatasetRun {
     options: InferencePipeline.Options, terminal: Terminal, cancellation: Cancellation
   ) throws {
     let split = split ?? source.evaluationSplit
+    self.split = split
     dataset = try source.dataset(split)
     mapping = try ClassMapping(
       of: dataset.classNames, to: model.labels, numClasses: model.configuration.numClasses)

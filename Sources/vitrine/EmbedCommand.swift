@@ -66,11 +66,9 @@ struct Embed: ParsableCommand {
 
     try self.model.checkOutputs([output.path, paths?.path], model, inputs: options.paths)
     var walker = options.walker(cancellation)
-    let resumed = try paths.flatMap { paths in
-      resume
-        ? try options.resumePoint(
-          paths.path, format: .jsonl, predictions: nil, walker: &walker, cancellation: cancellation) : nil
-    }
+    let resumed = try options.resumePoint(
+      resume ? paths?.path : nil, format: .jsonl, predictions: nil, walker: &walker,
+      cancellation: cancellation)
     let array = try NumpyFile(
       output.path, rowShape: selection.shape(model, layer: layer), keepingRows: resumed?.inputs ?? 0)
     let index = try paths.map { try ResultFile($0.path, keeping: resumed?.bytes ?? 0) }

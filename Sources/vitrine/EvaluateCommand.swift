@@ -64,7 +64,6 @@ struct Evaluate: ParsableCommand {
     guard model.configuration.numClasses > 0 else { throw ModelError.noHead(path: model.path) }
     try self.model.checkOutputs(
       [report?.path, confusion?.path], model, inputs: [data, classes, labels.file])
-    let split = self.split ?? source.evaluationSplit
     let run = try DatasetRun(
       source, at: data.path, split: split, model: model, options: compute.pipelineOptions(decoding),
       terminal: terminal, cancellation: cancellation)
@@ -83,7 +82,7 @@ struct Evaluate: ParsableCommand {
         try table?.write(Array((evaluation.confusionCSV(labels: model.labels) + "\n").utf8))
         try table?.commit()
       },
-      Result { try picture?.write(matrix(evaluation, model: model, split: split).draw()) },
+      Result { try picture?.write(matrix(evaluation, model: model, split: run.split).draw()) },
     ]
     for outcome in written { try outcome.get() }
     if let status = StreamRun.status(summary) { throw status }

@@ -30,12 +30,13 @@ struct RunOptions: ParsableArguments {
   }
 
   /// Moves a walker past the inputs whose results are there.
-  /// - Parameters: see `ResumePoint`.
+  /// - Parameters: see `ResumePoint`; without a path nothing is gone on with.
   /// - Throws: `ExitCode` where it is interrupted, and what `ResumePoint` throws.
   func resumePoint(
-    _ path: FilePath, format: ResultFormat, predictions: Int?, walker: inout PathWalker,
+    _ path: FilePath?, format: ResultFormat, predictions: Int?, walker: inout PathWalker,
     cancellation: Cancellation
-  ) throws -> ResumePoint {
+  ) throws -> ResumePoint? {
+    guard let path else { return nil }
     do {
       return try ResumePoint(
         path, format: format, predictions: predictions, walker: &walker, cancellation: cancellation)

@@ -138,9 +138,8 @@ typedef struct {
 const ckernels_operations *_Nullable ckernels_operations_of(ckernels_variant variant);
 
 /// The variant in use: the one that the environment variable VITRINE_KERNELS names (plain, avx2, avx512,
-/// avx512vnni, avx512bf16) if it is supported, else the one that is
-/// fastest on this processor. Settled at the first call; later changes of the environment
-/// are not seen.
+/// avx512vnni, avx512bf16) if it is supported, else the one that is fastest on this processor. Settled at the first call; later
+/// changes of the environment are not seen.
 ckernels_variant ckernels_active_variant(void);
 
 /// The operations of the variant in use.

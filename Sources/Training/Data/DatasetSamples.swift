@@ -34,7 +34,7 @@ public struct DatasetSamples: SampleSource {
   public var count: Int { dataset.base.count }
   public var numClasses: Int { dataset.base.classNames.count }
   /// Of all the data sets that its unreadable images are counted with.
-  public var leftOut: Int { dataset.badImages.count }
+  public var hasLeftOut: Bool { dataset.badImages.count > 0 }
 
   /// An image that cannot be read is left out of an evaluation; in a training the next one takes its place.
   public func load(_ index: Int, epoch: Int, into pixels: UnsafeMutableBufferPointer<Float>) throws -> Int? {

@@ -3,8 +3,8 @@ public protocol SampleSource: Sendable {
   /// Number of samples.
   var count: Int { get }
   var numClasses: Int { get }
-  /// Samples that turned out to be unreadable so far; 0 where all can be read.
-  var leftOut: Int { get }
+  /// Whether samples turned out to be unreadable so far.
+  var hasLeftOut: Bool { get }
   /// Tells whether a run goes on with the same samples: the number of them, their labels and the classes' names.
   var fingerprint: String { get }
   /// Loads a sample, augmented where samples are. The same place gives the same pixels, on any thread.
@@ -22,7 +22,7 @@ public protocol SampleSource: Sendable {
 }
 
 extension SampleSource {
-  public var leftOut: Int { 0 }
+  public var hasLeftOut: Bool { false }
 
   /// Targets without mixing: 1 - smoothing for the label, and the smoothing spread over all classes.
   public func plainTargets(_ labels: [Int], smoothing: Float) -> [Float] {

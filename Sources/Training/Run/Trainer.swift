@@ -88,11 +88,7 @@ public final class Trainer {
     report(.began(progress, stepsPerEpoch: stepsPerEpoch, totalSteps: totalSteps))
     while progress.epoch < settings.epochs {
       if try trainEpoch(metrics, board, isCancelled) == .cancelled { return .cancelled }
-      guard try finishEpoch(metrics, board, isCancelled) else {
-        // The state behind the epoch's last step: who goes on from it evaluates first.
-        try saveState(metrics)
-        return .cancelled
-      }
+      if try finishEpoch(metrics, board, isCancelled) == .cancelled { return .cancelled }
     }
     return .finished
   }
@@ -177,10 +173,9 @@ public final class Trainer {
   }
 
   /// Evaluates and writes what belongs to an epoch.
-  /// - Returns: false where it was cancelled before anything was written.
   private func finishEpoch(
     _ metrics: MetricsLog, _ board: TensorBoardFile?, _ isCancelled: () -> Bool
-  ) throws -> Bool {
+  ) throws -> Outcome {
     let epoch = progress.epoch + 1
     var values: [(name: String, value: Double)] = [
       ("train_loss", progress.totals.meanLoss), ("train_top1", progress.totals.top1Share),
@@ -188,7 +183,11 @@ public final class Trainer {
     ]
     var isBest = false
     if let validation, epoch == settings.epochs || epoch.isMultiple(of: settings.evaluateEvery) {
-      guard let totals = try evaluate(validation, isCancelled: isCancelled) else { return false }
+      guard let totals = try evaluate(validation, isCancelled: isCancelled) else {
+        // The state behind the epoch's last step: who goes on from it evaluates first.
+        try saveState(metrics)
+        return .cancelled
+      }
       guard totals.samples > 0 else {
         throw TrainingError.data(reason: "none of the \(validation.count) validation images can be read")
       }
@@ -222,7 +221,7 @@ public final class Trainer {
     try writeLast()
     try saveState(metrics)
     report(.epoch(finished, values: values, isBest: isBest))
-    return true
+    return .finished
   }
 
   /// The sums over all samples of a source, with the weights that the result is made of; nil where it was cancelled.
@@ -258,7 +257,7 @@ public final class Trainer {
   private func saveState(_ metrics: MetricsLog) throws {
     try metrics.synchronize()
     progress.metricsBytes = metrics.byteCount
-    if train.leftOut + (validation?.leftOut ?? 0) > 0 { progress.hasLeftOut = true }
+    if train.hasLeftOut || validation?.hasLeftOut == true { progress.hasLeftOut = true }
     try folder.writeState(store, progress: progress, identity: identity)
     lastState = ContinuousClock.now
   }

@@ -125,11 +125,12 @@ public struct TrainingSetup {
     let (width, inner) = (Double(c.embedDim), Double(c.mlpDim) * (c.gatedMLP ? 3 : 2))
     let count = Double(c.depth) * width * (4 * width + inner) + width * Double(c.numClasses)
     let bytes = 4 * count * (moments == .two ? 4 : 3)
-    guard bytes <= Double(Machine.addressBytes) else {
+    let available = Double(Machine.addressBytes)
+    guard bytes <= available else {
       throw .data(
         reason:
-          "a model of \(Int((min(count, 1e18) / 1e6).rounded())) million parameters takes \(Int((min(bytes, 1e18) / 1e9).rounded())) GB and more to train, but there are only "
-          + "\(Machine.addressBytes / 1_000_000_000) GB; give a smaller embed_dim or depth")
+          "a model of this size takes \(ModelError.gigabytes(bytes)) and more to train, but there are only "
+          + "\(ModelError.gigabytes(available)); give a smaller embed_dim or depth")
     }
   }
 

@@ -46,6 +46,8 @@ public final class VisionTransformer: Sendable {
     public var describesOnly = false
     /// Where the classes' names come from.
     public var labels = LabelSource.checkpoint
+    /// Called when the checkpoint is understood, before its weights are read: a program can let go of memory here.
+    public var beforeWeights: (@Sendable () -> Void)?
     /// What takes the place of some of the checkpoint's tensors.
     package var substitutes: LayerSubstitutes?
 
@@ -124,6 +126,7 @@ public final class VisionTransformer: Sendable {
       labels = try Labels.of(
         checkpoint.configuration, path: checkpoint.configurationPath, numClasses: configuration.numClasses)
     }
+    options.beforeWeights?()
     let parameters = try Parameters(
       tensors, configuration: configuration, precision: precision,
       pool: options.describesOnly ? nil : ThreadPool(threadCount: max(1, options.threads)),

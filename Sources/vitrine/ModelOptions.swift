@@ -29,12 +29,14 @@ struct ModelOptions: ParsableArguments {
     labels: VisionTransformer.Options.LabelSource = .none, run: ComputeOptions?, terminal: Terminal
   ) throws -> VisionTransformer {
     try KernelVariant.validateEnvironment()
-    let options = VisionTransformer.Options(
+    var options = VisionTransformer.Options(
       architecture: architecture.architecture, transform: preprocessing.overrides,
       precision: run?.precision,
       threads: run?.threads.count ?? 1, describesOnly: run == nil, labels: labels)
+    options.beforeWeights = ProgramCode.letGo
     let model = try VisionTransformer(Checkpoint(self.model.path, limits: limits.limits), options: options)
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
+    ProgramCode.letGo()
     return model
   }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Images
 import Kernels
 import Pipeline
+import Synchronization
 import VisionTransformer
 
 /// One run of inputs through the network with what the terminal shows of it: progress, and errors as they come.
@@ -22,9 +23,18 @@ struct StreamRun {
     deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
   ) throws -> InferencePipeline.Summary? {
     let deliver = telling(progress, deliver)
+    let first = FirstTime()
     return try watched(progress) { pipeline in
       try pipeline.run(
-        inputs, looksAhead: looksAhead, cancellation: cancellation, infer: infer, deliver: deliver)
+        inputs, looksAhead: looksAhead, cancellation: cancellation,
+        infer: { session, images in
+          guard first.isNow() else { return infer(session, images) }
+          // What led up to the network, what the network is and what becomes of its results is much code, but not at the same time: a
+          // single photo takes no more memory than it must.
+          ProgramCode.letGo()
+          defer { ProgramCode.letGo() }
+          return infer(session, images)
+        }, deliver: deliver)
     }
   }
 
@@ -91,5 +101,14 @@ struct StreamRun {
   static func status(_ summary: InferencePipeline.Summary, failedBefore: Int = 0) -> ExitCode? {
     if let status = Signals.exitStatus, summary.isCancelled { return ExitCode(status) }
     return summary.failed + failedBefore > 0 ? ExitCode(2) : nil
+  }
+}
+
+/// Tells the first of several calls, from any thread.
+private final class FirstTime: Sendable {
+  private let isOver = Atomic(false)
+
+  func isNow() -> Bool {
+    !isOver.exchange(true, ordering: .relaxed)
   }
 }

@@ -134,6 +134,24 @@ import VisionTransformer
     }
   }
 
+  /// How many images go through the blocks together makes no difference.
+  @Test(arguments: Precision.allCases) func imagesTogether(_ precision: Precision) throws {
+    for name in Fixtures.modelNames {
+      let model = try VisionTransformer(Fixtures.checkpoint(name), options: .init(precision: precision))
+      let images = RandomInputs.images(5, for: model, seed: 13)
+      for compute in [Compute(), Compute(pool: ThreadPool(threadCount: 2))] {
+        let session = InferenceSession(model, compute: compute)
+        #expect(session.imagesTogether >= compute.threadCount)
+        for allTokens in [true, false] {
+          session.imagesTogether = images.count
+          let whole = Results.of(session, images, allTokens: allTokens)
+          session.imagesTogether = 2
+          #expect(Results.of(session, images, allTokens: allTokens) == whole, "\(name)")
+        }
+      }
+    }
+  }
+
   /// Outputs whose weights are all zero, as pruned models have them, are zero, and spoil no other.
   @Test(arguments: Precision.allCases) func weightsOfZeros(_ precision: Precision) throws {
     var parts = try ModelParts("timm-token")

@@ -32,16 +32,15 @@ INLINE vfloat exp_nonpositive(vfloat x, vfloat tail) {
   return v_scale(v_add(v_set(1), q), n);
 }
 
-/// exp(x) within a part in 10,000, for x <= 0 or NaN: good for results of 8 bits. As above, with 2^f for |f| <= 1/2 as the polynomial
-/// of degree 3 of least relative error (7.5e-5).
-INLINE vfloat rough_exp_nonpositive(vfloat x) {
-  const vfloat power = v_mul(v_max(v_set(LOWEST_EXPONENT), x), v_set(1.44269504f));
-  const vfloat n = v_round(power);
-  const vfloat f = v_sub(power, n);
-  vfloat p = v_fma(v_set(0.0551714178f), f, v_set(0.24261117f));
-  p = v_fma(p, f, v_set(0.693261056f));
-  p = v_fma(p, f, v_set(0.999928073f));
-  return v_scale(p, n);
+/// 2^x within a part in 10,000, for x <= 1 or NaN: good for results of 8 bits. 2^f for 0 <= f <= 1 is the polynomial of degree 3 of least
+/// relative error (7.5e-5).
+INLINE vfloat rough_exp2(vfloat x) {
+  const vfloat power = v_max(v_set(-150), x);
+  const vfloat f = v_fraction(power);
+  vfloat p = v_fma(v_set(0.0780241673f), f, v_set(0.226067756f));
+  p = v_fma(p, f, v_set(0.695833306f));
+  p = v_fma(p, f, v_set(0.999925229f));
+  return v_scale_by_floor(p, power);
 }
 
 #endif

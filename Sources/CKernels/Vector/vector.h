@@ -13,6 +13,8 @@
 ///   v_max(a, b), v_min(a, b)    b if one of them is NaN: put the bound first, the value second
 ///   v_where_below(v, bound, a, b)   a where v < bound, b elsewhere and where v is NaN
 ///   v_scale(v, n)               v * 2^n for integral n in -252...0, with gradual underflow
+///   v_fraction(v)               v - floor(v)
+///   v_scale_by_floor(v, n)      v * 2^floor(n) for n in -252...1, with gradual underflow
 ///   v_maximum(a, b)             NaN if one of them is
 ///   v_copy_sign(v, sign)        the magnitude of v >= 0 with the sign of the other
 ///   v_sum, v_largest            over the lanes

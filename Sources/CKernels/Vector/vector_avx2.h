@@ -61,6 +61,8 @@ INLINE vfloat v_scale(vfloat v, vfloat n) {
   const __m256i half = _mm256_srai_epi32(whole, 1);
   return v_mul(v_mul(v, power_of_two(half)), power_of_two(_mm256_sub_epi32(whole, half)));
 }
+INLINE vfloat v_fraction(vfloat v) { return v_sub(v, _mm256_floor_ps(v)); }
+INLINE vfloat v_scale_by_floor(vfloat v, vfloat n) { return v_scale(v, _mm256_floor_ps(n)); }
 
 INLINE float v_sum(vfloat v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

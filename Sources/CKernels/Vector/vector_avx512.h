@@ -53,6 +53,9 @@ INLINE vfloat v_round(vfloat v) {
   return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 INLINE vfloat v_scale(vfloat v, vfloat n) { return _mm512_scalef_ps(v, n); }
+INLINE vfloat v_fraction(vfloat v) { return _mm512_reduce_ps(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+// The instruction takes the floor by itself.
+INLINE vfloat v_scale_by_floor(vfloat v, vfloat n) { return _mm512_scalef_ps(v, n); }
 
 INLINE float v_sum(vfloat v) { return _mm512_reduce_add_ps(v); }
 INLINE float v_largest(vfloat v) { return _mm512_reduce_max_ps(v); }
@@ -161,7 +164,7 @@ INLINE void v_transpose(vfloat rows[LANES]) {
 }
 
 #define TILE_ROWS 14
-enum { TILE_STEPS = 1, TILE_SPAN = 0, TILE_FETCHES_SUMMANDS = false };
+enum { TILE_STEPS = 1, TILE_SPAN = 768, TILE_FETCHES_SUMMANDS = false };
 
 INLINE bool tile_fetches(const tile_kind kind) {
   (void)kind;

@@ -156,6 +156,10 @@ void ckernels_use_one_heap(void);
 /// Gives pages of the heap that hold nothing back to the system (glibc's `malloc_trim`); does nothing with other C libraries.
 void ckernels_trim_heap(void);
 
+/// Takes the read-only pages of the program and its libraries out of the process; what is needed of them comes back from the system's cache of
+/// files. Linux; does nothing elsewhere, nor beside a debugger.
+void ckernels_let_go_of_code(void);
+
 /// Cores in the affinity mask of the calling thread; 0 if unknown.
 size_t ckernels_affinity_cores(void);
 

@@ -13,6 +13,8 @@ public final class InferenceSession {
   let arena = Arena()
   /// Of the threads that compute.
   private let arenas: Arenas
+  /// How many images go through the blocks together, at least 1: what the caches hold best.
+  package var imagesTogether: Int
   /// Measures the operations; nil where nobody asks.
   let clock: OperationClock?
 
@@ -24,7 +26,16 @@ public final class InferenceSession {
     self.model = model
     self.compute = compute
     arenas = Arenas(threads: compute.threadCount)
+    imagesTogether = compute.threadCount * Self.imagesOfOneThread(model)
     self.clock = clock
+  }
+
+  /// Tokens, projections and heads of so many images take about twice a core's second-level cache. Each group of images reads all weights,
+  /// which products fetch before they need them; activations are not fetched.
+  private static func imagesOfOneThread(_ model: VisionTransformer) -> Int {
+    let elementBytes = model.precision == .fp32 ? 4 : 2
+    let tokenBytes = model.configuration.embedDim * (4 + (3 + 1) * elementBytes)
+    return max(1, 2 * CPU.secondLevelCache / (model.numTokens * tokenBytes))
   }
 
   /// What the network is fed.
@@ -198,8 +209,34 @@ public final class InferenceSession {
       attention: attention, layerInputs: layerInputs)
   }
 
-  /// Tokens [B * N, D] after some blocks, computed where they are.
+  /// Tokens [B * N, D] after some blocks, computed where they are: of some images after the others, unless somebody looks at them.
   private func walk(
+    _ tokens: MutableMatrixView, batch: Int, blocks: Range<Int>, leading: Int?,
+    observer: ((Stage, MatrixView) -> Void)? = nil, attention: AttentionObserver? = nil,
+    layerInputs: LayerInputObserver? = nil
+  ) -> MatrixView {
+    let together = imagesTogether
+    guard batch > together, observer == nil, attention == nil, layerInputs == nil else {
+      return walkTogether(
+        tokens, batch: batch, blocks: blocks, leading: leading, observer: observer, attention: attention,
+        layerInputs: layerInputs)
+    }
+    let (numTokens, columns) = (tokens.rows / batch, 0..<tokens.columns)
+    let kept = leading.map { arena.matrix(rows: batch * $0, columns: tokens.columns) }
+    for first in stride(from: 0, to: batch, by: together) {
+      let images = first..<min(batch, first + together)
+      arena.scope {
+        let result = walkTogether(
+          tokens[images.lowerBound * numTokens..<images.upperBound * numTokens, columns], batch: images.count,
+          blocks: blocks, leading: leading)
+        guard let kept, let leading else { return }
+        kept[images.lowerBound * leading..<images.upperBound * leading, columns].copy(from: result)
+      }
+    }
+    return kept?.view ?? tokens.view
+  }
+
+  private func walkTogether(
     _ tokens: MutableMatrixView, batch: Int, blocks indices: Range<Int>, leading: Int?,
     observer: ((Stage, MatrixView) -> Void)? = nil, attention: AttentionObserver? = nil,
     layerInputs: LayerInputObserver? = nil

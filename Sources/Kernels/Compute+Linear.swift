@@ -29,25 +29,32 @@ extension Compute {
   ///   - weight: [O, K].
   ///   - bias: [O]; nil for none.
   ///   - activation: applied to each element of the result; nil for none.
-  ///   - out: [R, O].
+  ///   - outputs: those that are computed, of a matrix that `isCut` where they begin and end; nil for all.
+  ///   - out: [R, outputs].
   public func linear(
     _ x: ProductRows, weight: PackedMatrix, bias: UnsafePointer<Float>? = nil, activation: Activation? = nil,
-    into out: ProductOutput
+    outputs: Range<Int>? = nil, into out: ProductOutput
   ) {
+    let outputs = outputs ?? 0..<weight.outputs
     precondition(
-      x.columns == weight.inner && out.shape == (x.rows, weight.outputs),
+      x.columns == weight.inner && out.shape == (x.rows, outputs.count),
       """
-      linear: x [\(x.rows), \(x.columns)] and weight [\(weight.outputs), \(weight.inner)] \
+      linear: x [\(x.rows), \(x.columns)] and outputs \(outputs) of weight [\(weight.outputs), \(weight.inner)] \
       do not fit [\(out.shape.rows), \(out.shape.columns)]
       """)
+    precondition(
+      weight.isCut(at: outputs.lowerBound) && weight.isCut(at: outputs.upperBound),
+      "linear: outputs \(outputs) are not whole panels")
     precondition(
       x.precision == weight.precision, "linear: rows of \(x.precision) and weights of \(weight.precision)")
     guard let weights = weight.panels else { preconditionFailure("linear: the weights were not read") }
     let kernel = weight.precision.kernel
-    let product = Product(x, weight, weights, bias, activation, out)
-    let panels = kernel.panelCount(outputs: weight.outputs)
-    split(panels, work: 2 * x.rows * weight.outputs * weight.inner) { panels in
-      var part = product.panels(panels, kernel: kernel, of: weight)
+    let product = Product(x, weight, weights, bias, activation, firstOutput: outputs.lowerBound, out)
+    let first = outputs.lowerBound / kernel.layout.width
+    let panels = kernel.panelCount(outputs: outputs.count)
+    split(panels, work: 2 * x.rows * outputs.count * weight.inner) { panels in
+      var part = product.panels(
+        first + panels.lowerBound..<first + panels.upperBound, kernel: kernel, of: weight)
       kernel.multiply(&part)
     }
   }
@@ -68,11 +75,14 @@ extension Compute {
 /// A product as C sees it.
 struct Product: @unchecked Sendable {
   private let whole: ckernels_product
+  /// Of the weight's outputs the one that the first column receives.
+  private let firstOutput: Int
 
   init(
     _ x: ProductRows, _ weight: PackedMatrix, _ panels: UnsafeRawPointer, _ bias: UnsafePointer<Float>?,
-    _ activation: Activation?, _ out: ProductOutput
+    _ activation: Activation?, firstOutput: Int, _ out: ProductOutput
   ) {
+    self.firstOutput = firstOutput
     let (target, stride, store, gamma) =
       switch out {
       case .store(let out): (UnsafeMutableRawPointer(out.base), out.rowStride, CKERNELS_STORE_FLOAT32, nil)
@@ -104,7 +114,7 @@ struct Product: @unchecked Sendable {
     part.sums = whole.sums.map { $0 + first }
     part.bias = whole.bias.map { $0 + first }
     part.gamma = whole.gamma.map { $0 + first }
-    part.out += first * elementBytes
+    part.out += (first - firstOutput) * elementBytes
     return part
   }
 }

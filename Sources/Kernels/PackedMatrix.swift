@@ -133,6 +133,11 @@ public final class PackedMatrix: @unchecked Sendable {
     }
   }
 
+  /// Whether products can begin or end with that output: at the boundary of a panel, or at the end.
+  public func isCut(at output: Int) -> Bool {
+    output == outputs || output >= 0 && output < outputs && output % precision.kernel.layout.width == 0
+  }
+
   /// The largest K of a product of levels, whose sums an int32 holds.
   public static var largestInner: Int { Int(ckernels_int8_largest_inner) }
 

@@ -31,6 +31,15 @@ public struct ProductRows: @unchecked Sendable {
     (factors, zeroPoints) = (nil, nil)
   }
 
+  /// Some of the rows, in place.
+  public subscript(rows: Range<Int>) -> ProductRows {
+    precondition(rows.lowerBound >= 0 && rows.upperBound <= self.rows, "rows \(rows) of \(self.rows)")
+    return ProductRows(
+      precision, rows: rows.count, columns: columns, base: base + rows.lowerBound * rowStride,
+      rowStride: rowStride,
+      factors: factors.map { $0 + rows.lowerBound }, zeroPoints: zeroPoints.map { $0 + rows.lowerBound })
+  }
+
   /// The rows as they lie, where they are float32.
   public var floats: MatrixView? {
     guard precision == .fp32 else { return nil }

@@ -98,6 +98,29 @@ import Testing
     for shape in LinearTests.shapes { try check(shape, compute) }
   }
 
+  /// Some rows and outputs are those of the whole, bit by bit.
+  @Test(arguments: Precision.allCases, [1, 3])
+  func computesSomeRowsAndOutputs(precision: Precision, threads: Int) throws {
+    var random = TestRandom()
+    let (x, weight, bias) = (random.matrix(29, 96, gap: 3), random.matrix(160, 96), random.matrix(1, 160))
+    defer { withExtendedLifetime((x, bias)) {} }
+    let packed = try packed(weight, precision)
+    #expect(packed.isCut(at: 0) && packed.isCut(at: 64) && packed.isCut(at: 160))
+    #expect(!packed.isCut(at: -32) && !packed.isCut(at: 63) && !packed.isCut(at: 192))
+    let (compute, arena) = (Compute(pool: ThreadPool(threadCount: threads)), Arena())
+    let rows = compute.rows(x.view, for: packed, arena: arena)
+    let whole = GuardedMatrix(rows: 29, columns: 160)
+    compute.linear(rows, weight: packed, bias: bias.base, activation: .gelu, into: .store(whole.mutableView))
+    for (some, outputs) in [(0..<29, 64..<160), (7..<8, 0..<64), (3..<20, 32..<96)] {
+      let part = GuardedMatrix(rows: some.count, columns: outputs.count, gap: 1)
+      compute.linear(
+        rows[some], weight: packed, bias: bias.base, activation: .gelu, outputs: outputs,
+        into: .store(part.mutableView))
+      #expect(part.values == some.flatMap { row in outputs.map { whole[row, $0] } })
+      #expect(part.isIntact)
+    }
+  }
+
   @Test func takesEmptyMatrices() throws {
     let compute = Compute()
     let (weight, arena) = (try packed(GuardedMatrix(rows: 3, columns: 5)), Arena())

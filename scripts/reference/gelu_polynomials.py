@@ -1,11 +1,14 @@
-"""Fits the polynomials of Sources/CKernels/Vector/gelu.h and prints their coefficients, lowest power first.
+"""Fits the polynomials of Sources/CKernels/Vector/gelu.h and prints their coefficients, lowest power first; with --tables, the tables of
+Sources/CKernels/Vector/gelu_tables.h instead.
 
-    scripts/reference/gelu_polynomials.py
+    scripts/reference/gelu_polynomials.py [--tables]
 
-The first two are of least relative error over their range, the third of least absolute error: least squares on Chebyshev nodes, the weights raised where the
-error is large (Lawson's iteration). The coefficients are rounded to float32 one by one, lowest power first, and
-the others are fitted anew after each.
+The first two are of least relative error over their range, the third of least absolute error, those of the tables of least relative error over
+their part: least squares on Chebyshev nodes, the weights raised where the error is large (Lawson's iteration). The coefficients are rounded to
+float32 one by one, lowest power first, and the others are fitted anew after each.
 """
+
+import sys
 
 import numpy as np
 from scipy.special import erf, erfc, erfcx
@@ -62,7 +65,42 @@ def rough(degree=8):
     return fit(x, powers, erf(x / np.sqrt(2)) / (2 * x), x**2)
 
 
-for name, (coefficients, error) in {"S": centre(), "P": tail(), "R": rough()}.items():
-    print(f"{name}, largest error {error:.1e}")
-    for coefficient in coefficients:
-        print(f"  {coefficient:.9g}f")
+PARTS = 32  # of 0...8, each PART wide, around its multiples; in the last Q is taken for 0
+PART = 0.25
+
+
+def tables(degree):
+    """For each part the polynomial of degree `degree` in d = a - PART part, for Q(a) = 1 - Phi(a)."""
+    rows, largest = [], 0
+    for part in range(PARTS - 1):
+        centre = part * PART
+        d = nodes(-PART / 2 if part else 0, PART / 2)
+        values = erfc((centre + d) / np.sqrt(2)) / 2
+        coefficients, error = fit(d, d[:, None] ** np.arange(degree + 1), values, 1 / values)
+        rows.append(coefficients)
+        largest = max(largest, error * np.max(values * np.abs(centre + d)))
+    rows.append([np.float32(0)] * (degree + 1))
+    return np.array(rows).T, largest
+
+
+def print_tables():
+    for name, degree in {"gelu_table": 5, "rough_gelu_table": 2}.items():
+        table, error = tables(degree)
+        print(f"/// Largest error of a Q(a): {error:.1e}.")
+        print(f"static const float {name}[{degree + 1}][{PARTS}] __attribute__((aligned(64))) = {{")
+        for row in table:
+            print("    {" + ", ".join(f"{value:.9g}f" if "." in f"{value:.9g}" or "e" in f"{value:.9g}" else f"{value:.1f}f" for value in row) + "},")
+        print("};")
+
+
+def print_polynomials():
+    for name, (coefficients, error) in {"S": centre(), "P": tail(), "R": rough()}.items():
+        print(f"{name}, largest error {error:.1e}")
+        for coefficient in coefficients:
+            print(f"  {coefficient:.9g}f")
+
+
+if sys.argv[1:] == ["--tables"]:
+    print_tables()
+else:
+    print_polynomials()

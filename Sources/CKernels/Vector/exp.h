@@ -32,7 +32,7 @@ INLINE vfloat exp_nonpositive(vfloat x, vfloat tail) {
   return v_scale(v_add(v_set(1), q), n);
 }
 
-/// 2^x within a part in 10,000, for x <= 1 or NaN: good for results of 8 bits. 2^f for 0 <= f <= 1 is the polynomial of degree 3 of least
+/// 2^x within a part in 10,000, for x <= 0 or NaN: good for results of 8 bits. 2^f for 0 <= f <= 1 is the polynomial of degree 3 of least
 /// relative error (7.5e-5).
 INLINE vfloat rough_exp2(vfloat x) {
   const vfloat power = v_max(v_set(-150), x);

@@ -12,6 +12,16 @@ INLINE float row_mean(const float *x, size_t whole, size_t rest) {
   return v_sum(v_add(even, odd)) / (float)(whole + rest);
 }
 
+/// Sums of differences, and of their squares.
+typedef struct {
+  vfloat sum, squares;
+} deviations;
+
+INLINE void deviate(deviations *sums, vfloat difference) {
+  sums->sum = v_add(sums->sum, difference);
+  sums->squares = v_fma(difference, difference, sums->squares);
+}
+
 /// (x - mean - correction) * scale * gamma + beta, in as few roundings as it takes; NULL for a gamma of 1, a beta of 0.
 INLINE vfloat normalized(vfloat x, vfloat mean, vfloat correction, vfloat scale, const vfloat *gamma,
                          const vfloat *beta) {
@@ -25,20 +35,17 @@ INLINE void layer_norm_row(const float *x, float *out, size_t whole, size_t rest
   const vfloat mean = v_set(row_mean(x, whole, rest));
   // Second pass: the variance about the rounded mean, and how far that mean is off (the corrected two-pass
   // algorithm of Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983, eq. 1.7).
-  vfloat differences = v_set(0), squares = v_set(0);
-  for (size_t i = 0; i < whole; i += LANES) {
-    const vfloat d = v_sub(v_load(x + i), mean);
-    differences = v_add(differences, d);
-    squares = v_fma(d, d, squares);
+  deviations even = {v_set(0), v_set(0)}, odd = even;
+  size_t seen = 0;
+  for (; seen + 2 * LANES <= whole; seen += 2 * LANES) {
+    deviate(&even, v_sub(v_load(x + seen), mean));
+    deviate(&odd, v_sub(v_load(x + seen + LANES), mean));
   }
-  if (rest) {
-    const vfloat d = v_keep(v_sub(v_load_tail(x + whole, rest, 0), mean), rest);
-    differences = v_add(differences, d);
-    squares = v_fma(d, d, squares);
-  }
+  if (seen < whole) deviate(&even, v_sub(v_load(x + seen), mean));
+  if (rest) deviate(&odd, v_keep(v_sub(v_load_tail(x + whole, rest, 0), mean), rest));
   const float count = (float)(whole + rest);
-  const float off = v_sum(differences) / count;
-  const float variance = v_sum(squares) / count - off * off;
+  const float off = v_sum(v_add(even.sum, odd.sum)) / count;
+  const float variance = v_sum(v_add(even.squares, odd.squares)) / count - off * off;
   const vfloat scale = v_set(1 / sqrtf(fmaxf(variance, 0) + epsilon));
   const vfloat correction = v_set(off);
 

@@ -9,37 +9,58 @@ INLINE vfloat multiplied(const float *x, const float *multipliers, size_t count)
   return v_mul(v, count == LANES ? v_load(multipliers) : v_load_tail(multipliers, count, 0));
 }
 
+/// What has been seen of a row: the range of it and 0, and a sum of zeros. Zero times a NaN or an infinity is NaN, and stays it in a sum.
+typedef struct {
+  vfloat low, high, zeros;
+} row_range;
+
+INLINE void see(row_range *range, vfloat v) {
+  range->low = v_min(range->low, v);
+  range->high = v_max(range->high, v);
+  range->zeros = v_fma(v, v_set(0), range->zeros);
+}
+
+/// Levels, not yet rounded, and perhaps below 0.
+INLINE vfloat levels_of(vfloat v, vfloat inverse, vfloat zero) { return v_min(v_set(255), v_fma(v, inverse, zero)); }
+
 /// One row; `multipliers` is NULL in one of the two copies that the compiler makes.
 INLINE quantization quantize_row(const float *x, size_t columns, const float *multipliers, const ckernels_levels *levels,
                                  ckernels_element element, void *target) {
   const size_t whole = columns - columns % LANES, rest = columns % LANES;
-  // Zero times a NaN or an infinity is NaN, and stays it in a sum.
-  vfloat low = v_set(0), high = v_set(0), zeros = v_set(0);
-  for (size_t i = 0; i < whole; i += LANES) {
-    const vfloat v = multiplied(x + i, multipliers ? multipliers + i : NULL, LANES);
-    low = v_min(low, v);
-    high = v_max(high, v);
-    zeros = v_fma(v, v_set(0), zeros);
+  // Two chains, as each operation takes several cycles.
+  row_range even = {v_set(0), v_set(0), v_set(0)}, odd = even;
+  size_t seen = 0;
+  for (; seen + 2 * LANES <= whole; seen += 2 * LANES) {
+    see(&even, multiplied(x + seen, multipliers ? multipliers + seen : NULL, LANES));
+    see(&odd, multiplied(x + seen + LANES, multipliers ? multipliers + seen + LANES : NULL, LANES));
   }
-  if (rest) {
-    const vfloat v = multiplied(x + whole, multipliers ? multipliers + whole : NULL, rest);
-    low = v_min(low, v);
-    high = v_max(high, v);
-    zeros = v_fma(v, v_set(0), zeros);
-  }
-  const bool has_nonfinite = isnan(v_sum(zeros));
+  if (seen < whole) see(&even, multiplied(x + seen, multipliers ? multipliers + seen : NULL, LANES));
+  if (rest) see(&odd, multiplied(x + whole, multipliers ? multipliers + whole : NULL, rest));
+  const vfloat low = v_min(even.low, odd.low), high = v_max(even.high, odd.high);
+  const bool has_nonfinite = isnan(v_sum(v_add(even.zeros, odd.zeros)));
   const quantization q =
       levels->scale ? fixed_quantization(levels->scale, levels->zero_point, has_nonfinite)
                     : quantization_of(-v_largest(v_sub(v_set(0), low)), v_largest(high), has_nonfinite);
   const vfloat inverse = v_set(q.inverse), zero = v_set((float)q.zero_point);
-  const vfloat least_level = v_set(0), largest_level = v_set(255);
   uint8_t *bytes = (uint8_t *)target;
   uint16_t *words = (uint16_t *)target;
-  for (size_t i = 0; i < columns; i += LANES) {
+  size_t i = 0;
+  if (element == CKERNELS_UINT8) {
+    for (; i + 4 * LANES <= columns; i += 4 * LANES) {
+      vfloat v[4];
+#pragma clang loop unroll(full)
+      for (size_t j = 0; j < 4; j++) {
+        const size_t place = i + j * LANES;
+        v[j] = levels_of(multiplied(x + place, multipliers ? multipliers + place : NULL, LANES), inverse, zero);
+      }
+      v_to_bytes_of_4(bytes + i, v);
+    }
+  }
+  for (; i < columns; i += LANES) {
     const size_t n = columns - i < LANES ? columns - i : LANES;
     const vfloat v = multiplied(x + i, multipliers ? multipliers + i : NULL, n);
     // Storing rounds.
-    const vfloat bounded = v_min(largest_level, v_max(least_level, v_fma(v, inverse, zero)));
+    const vfloat bounded = v_max(v_set(0), levels_of(v, inverse, zero));
     if (element == CKERNELS_UINT8) {
       if (n == LANES) {
         v_to_bytes(bytes + i, bounded);

@@ -54,19 +54,17 @@ INLINE void exponentials_as_floats(float *x, size_t whole, size_t rest, vfloat m
   }
 }
 
-// Halves overtake no float that is still to be read. As powers of 2, whose exponents share the rounding of the maximum's: it cancels
-// where the row is divided by its sum.
-INLINE void exponentials_as_halves(float *x, size_t whole, size_t rest, float maximum, float scale, vfloat *sums) {
+// Halves overtake no float that is still to be read.
+INLINE void exponentials_as_halves(float *x, size_t whole, size_t rest, vfloat maximum, float scale, vfloat *sums) {
   uint16_t *halves = (uint16_t *)x;
-  const float slope = 1.44269504f * scale;
-  const vfloat slopes = v_set(slope), shift = v_set(-slope * maximum);
+  const vfloat slope = v_set(1.44269504f * scale);
   for (size_t i = 0; i < whole; i += LANES) {
-    const vfloat e = rough_exp2(v_fma(v_load(x + i), slopes, shift));
+    const vfloat e = rough_exp2(v_mul(v_sub(v_load(x + i), maximum), slope));
     *sums = v_add(*sums, e);
     v_round_to_bfloat16(halves + i, e);
   }
   if (rest) {
-    const vfloat e = v_keep(rough_exp2(v_fma(v_load_tail(x + whole, rest, 0), slopes, shift)), rest);
+    const vfloat e = v_keep(rough_exp2(v_mul(v_sub(v_load_tail(x + whole, rest, 0), maximum), slope)), rest);
     *sums = v_add(*sums, e);
     uint16_t last[LANES];
     v_round_to_bfloat16(last, e);
@@ -79,12 +77,12 @@ TARGET static void exponentials(float *x, size_t stride, size_t rows, size_t col
   const size_t whole = columns - columns % LANES, rest = columns % LANES;
   const vfloat scales = v_set(scale);
   for (size_t r = 0; r < rows; r++, x += stride) {
-    const float maximum = row_maximum(x, whole, rest);
+    const vfloat maximum = v_set(row_maximum(x, whole, rest));
     vfloat sums = v_set(0);
     if (element == CKERNELS_BFLOAT16)
       exponentials_as_halves(x, whole, rest, maximum, scale, &sums);
     else
-      exponentials_as_floats(x, whole, rest, v_set(maximum), scales, &sums);
+      exponentials_as_floats(x, whole, rest, maximum, scales, &sums);
     reciprocals[r] = columns ? 1 / v_sum(sums) : 0;
   }
 }

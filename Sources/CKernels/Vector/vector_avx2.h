@@ -146,6 +146,13 @@ INLINE void v_to_bytes(void *out, vfloat v) {
   const __m128i words = words_of(v);
   _mm_storel_epi64((__m128i *)out, _mm_packus_epi16(words, words));
 }
+// Packing works within halves of a register, and so leaves words of 4 bytes in the order 0, 4, 1, 5, ...
+INLINE void v_to_bytes_of_4(void *out, const vfloat v[4]) {
+  const __m256i low = _mm256_packs_epi32(_mm256_cvtps_epi32(v[0]), _mm256_cvtps_epi32(v[1]));
+  const __m256i high = _mm256_packs_epi32(_mm256_cvtps_epi32(v[2]), _mm256_cvtps_epi32(v[3]));
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256((__m256i *)out, _mm256_permutevar8x32_epi32(_mm256_packus_epi16(low, high), order));
+}
 INLINE void v_to_words(void *out, vfloat v) { _mm_storeu_si128((__m128i *)out, words_of(v)); }
 
 // `out` gets LANES floats of -128...127, rounded to nearest even.

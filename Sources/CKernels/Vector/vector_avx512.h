@@ -57,6 +57,11 @@ INLINE vfloat v_fraction(vfloat v) { return _mm512_reduce_ps(v, _MM_FROUND_TO_NE
 // The instruction takes the floor by itself.
 INLINE vfloat v_scale_by_floor(vfloat v, vfloat n) { return _mm512_scalef_ps(v, n); }
 
+#define V_HAS_TABLES 1
+INLINE vfloat v_look_up(const float table[32], vfloat places) {
+  return _mm512_permutex2var_ps(v_load(table), _mm512_castps_si512(places), v_load(table + LANES));
+}
+
 INLINE float v_sum(vfloat v) { return _mm512_reduce_add_ps(v); }
 INLINE float v_largest(vfloat v) { return _mm512_reduce_max_ps(v); }
 
@@ -131,6 +136,13 @@ INLINE vfloat v_from_int(vint v) { return _mm512_cvtepi32_ps(v); }
 // `out` gets LANES floats of 0...255, rounded to nearest even.
 INLINE void v_to_bytes(void *out, vfloat v) {
   _mm_storeu_si128((__m128i *)out, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+// Packing works within quarters of a register, and so leaves words of 4 bytes in the order 0, 4, 8, 12, 1, 5, ...
+INLINE void v_to_bytes_of_4(void *out, const vfloat v[4]) {
+  const __m512i low = _mm512_packs_epi32(_mm512_cvtps_epi32(v[0]), _mm512_cvtps_epi32(v[1]));
+  const __m512i high = _mm512_packs_epi32(_mm512_cvtps_epi32(v[2]), _mm512_cvtps_epi32(v[3]));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  _mm512_storeu_si512(out, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high)));
 }
 INLINE void v_to_words(void *out, vfloat v) {
   _mm256_storeu_si256((__m256i *)out, _mm512_cvtusepi32_epi16(_mm512_cvtps_epi32(v)));

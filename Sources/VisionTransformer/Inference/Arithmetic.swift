@@ -20,7 +20,13 @@ extension VisionTransformer {
       let patches = tokens - Double(configuration.numPrefixTokens)
       let pixels = Extent(height: transform.size.height, width: transform.size.width)
       products = patches * patchProducts + (parameters.stem?.products(of: pixels) ?? 0)
-    case .qkv: products = tokens * blocks[...].sum(\.attentions) { $0.qkv.size }
+    case .qkv:
+      products =
+        tokens * blocks.dropLast().sum(\.attentions) { $0.qkv.size }
+        + blocks.suffix(1).sum(\.attentions) { attention in
+          let queries = attention.hasQueriesApart ? readTokens : tokens
+          return attention.qkv.size * (queries + 2 * tokens) / 3
+        }
     case .attention:
       let scores = 2 * tokens * Double(configuration.embedDim)
       products = ofRows { $0.sum(\.attentions) { $0.differential == nil ? scores : 1.5 * scores } }

@@ -125,22 +125,46 @@ struct BlockWalk: @unchecked Sendable {
   // MARK: Before attention
 
   /// Queries, keys and values of some rows.
-  func begin(_ block: Parameters.Block, _ rows: Range<Int>, _ lane: Lane) {
+  /// - Parameter leading: how many tokens of each image attend, from the first on; nil for all.
+  func begin(_ block: Parameters.Block, _ rows: Range<Int>, leading: Int? = nil, _ lane: Lane) {
     for (branch, memory) in zip(block.attentions, branches) {
       lane.arena.scope {
         let norm = model.configuration.block == .postNorm ? nil : branch.norm
         let input = normed(
           tokens[rows, 0..<tokens.columns].view, norm: norm, for: branch.qkv.weight, lane)
-        let columns = 0..<3 * tokens.columns
-        switch memory.projections {
-        case .halves(_, let qkv):
-          lane.timed(.qkv) { linear(input, branch.qkv, into: .storeHalves(qkv[rows, columns]), lane) }
-        case .floats(_, let qkv):
-          lane.timed(.qkv) { linear(input, branch.qkv, into: .store(qkv[rows, columns]), lane) }
-          normalizeHeads(branch.queryNorm, qkv[rows, 0..<tokens.columns])
-          normalizeHeads(branch.keyNorm, qkv[rows, tokens.columns..<2 * tokens.columns])
+        guard let leading, branch.hasQueriesApart else {
+          project(input, rows, 0..<3 * tokens.columns, branch, memory.projections, lane)
+          return
+        }
+        project(input, rows, tokens.columns..<3 * tokens.columns, branch, memory.projections, lane)
+        let numTokens = tokens.rows / images
+        for image in rows.lowerBound / numTokens...(rows.upperBound - 1) / numTokens {
+          let few = (image * numTokens..<image * numTokens + leading).clamped(to: rows)
+          guard !few.isEmpty else { continue }
+          project(
+            input[few.lowerBound - rows.lowerBound..<few.upperBound - rows.lowerBound], few,
+            0..<tokens.columns,
+            branch, memory.projections, lane)
         }
       }
+    }
+  }
+
+  /// Some columns of the queries, keys and values of some rows, from their normed tokens.
+  private func project(
+    _ input: ProductRows, _ rows: Range<Int>, _ columns: Range<Int>, _ branch: Parameters.Attention,
+    _ projections: Projections, _ lane: Lane
+  ) {
+    switch projections {
+    case .halves(_, let qkv):
+      lane.timed(.qkv) {
+        linear(input, branch.qkv, outputs: columns, into: .storeHalves(qkv[rows, columns]), lane)
+      }
+    case .floats(_, let qkv):
+      lane.timed(.qkv) { linear(input, branch.qkv, outputs: columns, into: .store(qkv[rows, columns]), lane) }
+      let dim = tokens.columns
+      if columns.lowerBound < dim { normalizeHeads(branch.queryNorm, qkv[rows, 0..<dim]) }
+      if columns.upperBound > dim { normalizeHeads(branch.keyNorm, qkv[rows, dim..<2 * dim]) }
     }
   }
 
@@ -317,11 +341,12 @@ struct BlockWalk: @unchecked Sendable {
   // MARK: Parts
 
   private func linear(
-    _ x: ProductRows, _ layer: Parameters.Linear, activation: Activation? = nil, into out: ProductOutput,
-    _ lane: Lane
+    _ x: ProductRows, _ layer: Parameters.Linear, activation: Activation? = nil, outputs: Range<Int>? = nil,
+    into out: ProductOutput, _ lane: Lane
   ) {
     if let observe = lane.layerInputs, let name = layer.name, let rows = x.floats { observe(name, rows) }
-    compute.linear(x, weight: layer.weight, bias: layer.bias?.base, activation: activation, into: out)
+    compute.linear(
+      x, weight: layer.weight, bias: layer.bias?.base, activation: activation, outputs: outputs, into: out)
   }
 
   /// x, normed where there is a norm, as products read it.

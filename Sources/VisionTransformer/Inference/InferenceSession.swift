@@ -246,11 +246,15 @@ public final class InferenceSession {
       model, tokens: tokens, images: batch, arena: arena, clock: clock, layerInputs: layerInputs)
     // Somebody who looks at the tokens after a block wants them before the next has begun.
     let pauses = observer != nil
+    /// How many tokens of each image attend in a block. Who looks at the layers' inputs sees each of them once.
+    @Sendable func attending(_ index: Int) -> Int? {
+      index + 1 == indices.upperBound && layerInputs == nil ? leading : nil
+    }
     for index in indices {
       let block = blocks[index]
       if pauses || index == indices.lowerBound {
         compute.forEachRowBlock(tokens.rows, arenas: arenas) { rows, arena, lane in
-          walk.begin(block, rows, walk.lane(lane, arena))
+          walk.begin(block, rows, leading: attending(index), walk.lane(lane, arena))
         }
       }
       let isLast = index + 1 == indices.upperBound
@@ -266,7 +270,7 @@ public final class InferenceSession {
       compute.forEachRowBlock(tokens.rows, arenas: arenas) { rows, arena, lane in
         let lane = walk.lane(lane, arena)
         walk.finish(block, rows, lane)
-        if let next { walk.begin(next, rows, lane) }
+        if let next { walk.begin(next, rows, leading: attending(index + 1), lane) }
       }
       observer?(.block(index), tokens.view)
     }

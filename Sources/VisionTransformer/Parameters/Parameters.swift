@@ -36,6 +36,9 @@ struct Parameters: Sendable {
     let projection: Linear
     /// [D]
     let layerScale: MatrixView?
+
+    /// Whether queries can be computed of other rows than keys and values.
+    var hasQueriesApart: Bool { qkv.weight.isCut(at: qkv.weight.outputs / 3) }
   }
 
   /// What the difference of two attentions needs (arXiv 2410.05258, equations 2 and 3).

@@ -29,10 +29,8 @@ struct StreamRun {
         inputs, looksAhead: looksAhead, cancellation: cancellation,
         infer: { session, images in
           guard first.isNow() else { return infer(session, images) }
-          // What led up to the network, what the network is and what becomes of its results is much code, but not at the same time: a
-          // single photo takes no more memory than it must.
-          ProgramCode.letGo()
-          defer { ProgramCode.letGo() }
+          ProgramMemory.trim()
+          defer { ProgramMemory.trim() }
           return infer(session, images)
         }, deliver: deliver)
     }

@@ -17,7 +17,7 @@ public enum CPU {
     return max(1, Int(min(Double(cores), quota.rounded(.up))))
   }
 
-  /// Bytes of a core's second-level cache; half a MiB where the system does not tell.
+  /// Bytes of a core's second-level cache; a guess where the system does not tell.
   public static var secondLevelCache: Int { ckernels_second_level_cache() }
 
   /// CPU time per wall time that the tightest of the process's control groups grants, if any limits it.

@@ -135,7 +135,7 @@ public final class PackedMatrix: @unchecked Sendable {
 
   /// Whether products can begin or end with that output: at the boundary of a panel, or at the end.
   public func isCut(at output: Int) -> Bool {
-    output == outputs || output >= 0 && output < outputs && output % precision.kernel.layout.width == 0
+    (0..<outputs).contains(output) ? output % precision.kernel.layout.width == 0 : output == outputs
   }
 
   /// The largest K of a product of levels, whose sums an int32 holds.

@@ -1,9 +1,10 @@
 import CKernels
 
-/// The pages of the program's and its libraries' code that are in memory.
+/// The pages of the program's and its libraries' code.
 public enum ProgramCode {
-  /// Takes them out of the process: after a part of the program that ran through much code, before one that needs memory. What is needed again
-  /// comes back from the system's cache of files, 64 KiB at a time. A matter for programs, not for libraries.
+  /// Takes those that are in memory out of the process, and so out of the memory that is counted for it; they stay in the system's cache of files,
+  /// whence each is taken again when it is needed, some µs for 64 KiB. After a part of the program that ran through much code. A matter for
+  /// programs, not for libraries.
   public static func letGo() {
     ckernels_let_go_of_code()
   }

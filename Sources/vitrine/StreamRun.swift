@@ -23,12 +23,12 @@ struct StreamRun {
     deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
   ) throws -> InferencePipeline.Summary? {
     let deliver = telling(progress, deliver)
-    let first = FirstTime()
+    let first = FirstCall()
     return try watched(progress) { pipeline in
       try pipeline.run(
         inputs, looksAhead: looksAhead, cancellation: cancellation,
         infer: { session, images in
-          guard first.isNow() else { return infer(session, images) }
+          guard first.take() else { return infer(session, images) }
           ProgramMemory.trim()
           defer { ProgramMemory.trim() }
           return infer(session, images)
@@ -103,10 +103,11 @@ struct StreamRun {
 }
 
 /// Tells the first of several calls, from any thread.
-private final class FirstTime: Sendable {
-  private let isOver = Atomic(false)
+private final class FirstCall: Sendable {
+  private let isTaken = Atomic(false)
 
-  func isNow() -> Bool {
-    !isOver.exchange(true, ordering: .relaxed)
+  /// Whether this is it.
+  func take() -> Bool {
+    !isTaken.exchange(true, ordering: .relaxed)
   }
 }

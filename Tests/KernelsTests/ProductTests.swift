@@ -154,6 +154,23 @@ struct ProductTrial {
     }
   }
 
+  /// GELU on numbers of 8 bits, of all that are bfloat16 up to 9.
+  @Test(arguments: KernelVariant.available)
+  func roughGELU(variant: KernelVariant) throws {
+    let magnitudes = (0...0x4110).map { Float(bitPattern: UInt32($0) << 16) }
+    let values = magnitudes + magnitudes.map { -$0 } + [.infinity, -.infinity, .nan]
+    let (x, one) = (
+      GuardedMatrix(rows: values.count, columns: 1) { row, _ in values[row] }, GuardedMatrix([1])
+    )
+    let trial = try ProductTrial(variant, .bf16, x, one)
+    let results = trial.results(ProductTrial.Finish(activation: CKERNELS_GELU))
+    let finite = values.indices.dropLast(3)
+    let errors = finite.map { Double(results[$0]) - Activation.gelu.reference(Double(values[$0])) }
+    #expect(finite.allSatisfy { abs(errors[$0]) < 5e-5 * max(1, Double(values[$0])) })
+    #expect(results[finite.count] == .infinity && results[finite.count + 1] == 0)
+    #expect(results[finite.count + 2].isNaN)
+  }
+
   /// Everything that may happen to the sums on their way out, against the same done to the plain sums of the same variant.
   @Test(arguments: KernelVariant.available, Precision.allCases)
   func finishes(variant: KernelVariant, precision: Precision) throws {

@@ -123,7 +123,8 @@ import VisionTransformer
       let model = try VisionTransformer(Fixtures.checkpoint(name), options: .init(precision: precision))
       let images = RandomInputs.images(3, for: model, seed: 11)
       let whole = Results.of(InferenceSession(model), images).map { $0.without("tokens") }
-      for compute in [Compute(), Compute(pool: ThreadPool(threadCount: 3))] {
+      // Threads take rows that begin and end within an image, too.
+      for compute in [Compute()] + (2...4).map({ Compute(pool: ThreadPool(threadCount: $0)) }) {
         let session = InferenceSession(model, compute: compute)
         #expect(Results.of(session, images, allTokens: false) == whole, "\(name)")
       }
@@ -139,7 +140,7 @@ import VisionTransformer
     for name in Fixtures.modelNames {
       let model = try VisionTransformer(Fixtures.checkpoint(name), options: .init(precision: precision))
       let images = RandomInputs.images(5, for: model, seed: 13)
-      for compute in [Compute(), Compute(pool: ThreadPool(threadCount: 2))] {
+      for compute in [Compute()] + (2...3).map({ Compute(pool: ThreadPool(threadCount: $0)) }) {
         let session = InferenceSession(model, compute: compute)
         #expect(session.imagesTogether >= compute.threadCount)
         for allTokens in [true, false] {
@@ -150,6 +151,32 @@ import VisionTransformer
         }
       }
     }
+  }
+
+  /// No block is left to run.
+  @Test func imagesTogetherBehindTheBlocks() throws {
+    let model = try VisionTransformer(Fixtures.checkpoint("timm-token"))
+    let images = RandomInputs.images(3, for: model, seed: 17)
+    let session = InferenceSession(model)
+    var tokens: [Float] = []
+    let depth = model.configuration.depth
+    func logits(_ output: InferenceSession.Output) -> [[Float]] {
+      (0..<3).map { row in output.logits.map { Array($0.row(row)) } ?? [] }
+    }
+    let whole = session.run(
+      .tensors(images),
+      observer: { stage, seen in
+        if stage == .block(depth - 1) { tokens = (0..<seen.rows).flatMap { Array(seen.row($0)) } }
+      }, body: logits)
+    session.imagesTogether = 1
+    let rest = tokens.withUnsafeBufferPointer { values in
+      values.baseAddress.map { base in
+        session.run(
+          MatrixView(base: base, rows: 3 * model.numTokens, columns: model.configuration.embedDim), batch: 3,
+          from: depth, allTokens: false, body: logits)
+      }
+    }
+    #expect(rest == whole && whole.allSatisfy { !$0.isEmpty })
   }
 
   /// Outputs whose weights are all zero, as pruned models have them, are zero, and spoil no other.

@@ -1,4 +1,4 @@
-/// exp(x + tail) for x <= 0, in the words of vector.h.
+/// exp(x + tail) and, roughly, 2^x for x <= 0, in the words of vector.h.
 
 #ifndef CKERNELS_EXP_H
 #define CKERNELS_EXP_H
@@ -32,10 +32,13 @@ INLINE vfloat exp_nonpositive(vfloat x, vfloat tail) {
   return v_scale(v_add(v_set(1), q), n);
 }
 
+/// Below it, 2^x rounds to 0.
+#define LOWEST_POWER (-150.0f)
+
 /// 2^x within a part in 10,000, for x <= 0 or NaN: good for results of 8 bits. 2^f for 0 <= f <= 1 is the polynomial of degree 3 of least
 /// relative error (7.5e-5).
 INLINE vfloat rough_exp2(vfloat x) {
-  const vfloat power = v_max(v_set(-150), x);
+  const vfloat power = v_max(v_set(LOWEST_POWER), x);
   const vfloat f = v_fraction(power);
   vfloat p = v_fma(v_set(0.0780241673f), f, v_set(0.226067756f));
   p = v_fma(p, f, v_set(0.695833306f));

@@ -5,13 +5,13 @@
 
 #include "activation_rows.h"
 #include "exp.h"
-#include "gelu_polynomials.h"
+
+#ifdef V_HAS_TABLES
 #include "gelu_tables.h"
 
-#if V_HAS_TABLES
 // gelu(x) = max(x, 0) - a Q(a) with a = |x| and Q(a) = 1 - Phi(a), the upper tail of the normal distribution, which is a polynomial in each
 // part of 1/4 around a multiple of that, of tables with the powers' coefficients by part; 0 in the last, from 7 5/8 on. With degree 5 the result
-// is within 3.5 units of 2^-23 or 1e-10, and free of bias: a thousand errors of one sign would add up in the next product.
+// is within 3.5 units of 2^-23 plus 1e-10, and free of bias: a thousand errors of one sign would add up in the next product.
 
 /// Evaluates the polynomials of a table, lowest power first.
 INLINE vfloat gelu_of_table(const size_t degree, const float (*table)[32], vfloat x) {
@@ -29,9 +29,11 @@ INLINE vfloat gelu_of_table(const size_t degree, const float (*table)[32], vfloa
 
 INLINE vfloat gelu_lanes(vfloat x) { return gelu_of_table(5, gelu_table, x); }
 
-/// Within 5e-5 of gelu(x), for results that are rounded to 8 bits or so anyway.
+/// Within 5e-5 max(1, x), for results that are rounded to 8 bits or so anyway.
 INLINE vfloat rough_gelu_lanes(vfloat x) { return gelu_of_table(2, rough_gelu_table, x); }
 #else
+#include "gelu_polynomials.h"
+
 // Two forms for the whole of float32, of which none cancels. Their polynomials: scripts/reference/gelu_polynomials.py. Both together are
 // within 3.5 units of 2^-23, and free of bias: a thousand errors of one sign would add up in the next product.
 
@@ -60,7 +62,7 @@ INLINE vfloat gelu_lanes(vfloat x) {
   return v_where_below(a, 1, gelu_centre(x, square), gelu_tails(x, a, square));
 }
 
-/// Within 5e-5 of gelu(x), for results that are rounded to 8 bits or so anyway: x (1/2 + x R(x^2)), R of degree 8 (2e-5), and 0 below
+/// Within 5e-5 max(1, x), for results that are rounded to 8 bits or so anyway: x (1/2 + x R(x^2)), R of degree 8 (2e-5), and 0 below
 /// -4.25, where gelu(x) is -4.5e-5 and rises.
 INLINE vfloat rough_gelu_lanes(vfloat x) {
   const vfloat y = v_min(v_set(4.25f), v_max(v_set(-4.25f), x));

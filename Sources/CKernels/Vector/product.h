@@ -124,8 +124,8 @@ INLINE void tile_sums_of(const tile_kind kind, size_t rows, const bool is_half, 
 #undef TILE_CASE
 }
 
-// The tiles whose sums fit the memory that a block has where its sums are made span by span.
-enum { MOST_TILES = 48 };
+// The tiles of a block whose sums are made span by span, and are kept meanwhile.
+enum { MOST_TILES = 288 / TILE_ROWS };
 
 /// Fetches the lines of out that a tile of float32 will be added to.
 INLINE void fetch_summands(const ckernels_product *p, size_t row, size_t rows, size_t o) {

@@ -79,9 +79,9 @@ INLINE quantization quantize_row(const float *x, size_t columns, const float *mu
   }
   // Up to a whole group of 4 bytes.
   if (element == CKERNELS_UINT8)
-    for (size_t i = columns; i % 4; i++) bytes[i] = 0;
+    for (size_t end = columns; end % 4; end++) bytes[end] = 0;
   else
-    for (size_t i = columns; i % 2; i++) words[i] = 0;
+    for (size_t end = columns; end % 2; end++) words[end] = 0;
   return q;
 }
 

@@ -17,8 +17,7 @@
 ///   v_scale_by_floor(v, n)      v * 2^floor(n) for n in -252...0, with gradual underflow
 ///   v_maximum(a, b)             NaN if one of them is
 ///   v_copy_sign(v, sign)        the magnitude of v >= 0 with the sign of the other
-///   V_HAS_TABLES                where it is defined and not 0: v_look_up(table, places), elements of a table of 32 floats, by the lowest 5 bits
-///                               of the bits of each place
+///   V_HAS_TABLES                where it is defined: v_look_up(table, places), elements of a table of 32 floats, by the lowest 5 bits of each place
 ///   v_sum, v_largest            over the lanes
 ///   v_transpose(rows)           LANES vectors of LANES floats, rows and columns exchanged
 ///   v_nonfinite(seen, v)        `seen`, changed to nonzero if v holds a NaN or an infinity
@@ -27,7 +26,7 @@
 ///   v_pair_halves(a, b)         floats that are bfloat16 by value as words of two: a in the lower halves, b in the upper ones
 ///   vint                        a vector of LANES int32;  i_load, i_set, i_sub, i_mul, v_from_int
 ///   v_to_bytes, v_to_words      floats of 0...255, rounded, as 8 or 16 bits;  v_to_signed_bytes: of -128...127
-///   v_to_bytes_of_4             4 vectors of floats up to 255, those below 0 as 0
+///   v_to_bytes_of_4             4 vectors of floats up to 255, those below 0 and NaN as 0
 ///   vdouble                     a vector of LANES / 2 doubles;  v_low, v_high: half a vector as doubles
 
 #ifndef CKERNELS_VECTOR_H

@@ -146,7 +146,7 @@ INLINE void v_to_bytes(void *out, vfloat v) {
   const __m128i words = words_of(v);
   _mm_storel_epi64((__m128i *)out, _mm_packus_epi16(words, words));
 }
-// Packing works within halves of a register, and so leaves words of 4 bytes in the order 0, 4, 1, 5, ...
+// Packing works within halves of a register, and so leaves words of 4 bytes in the order 0, 2, 4, 6, 1, 3, 5, 7.
 INLINE void v_to_bytes_of_4(void *out, const vfloat v[4]) {
   const __m256i low = _mm256_packs_epi32(_mm256_cvtps_epi32(v[0]), _mm256_cvtps_epi32(v[1]));
   const __m256i high = _mm256_packs_epi32(_mm256_cvtps_epi32(v[2]), _mm256_cvtps_epi32(v[3]));

@@ -57,7 +57,7 @@ INLINE vfloat v_fraction(vfloat v) { return _mm512_reduce_ps(v, _MM_FROUND_TO_NE
 // The instruction takes the floor by itself.
 INLINE vfloat v_scale_by_floor(vfloat v, vfloat n) { return _mm512_scalef_ps(v, n); }
 
-#define V_HAS_TABLES 1
+#define V_HAS_TABLES
 INLINE vfloat v_look_up(const float table[32], vfloat places) {
   return _mm512_permutex2var_ps(v_load(table), _mm512_castps_si512(places), v_load(table + LANES));
 }

@@ -44,7 +44,7 @@ typedef struct {
                    size_t columns, const float *_Nullable gamma, float epsilon);
 
   // Activations: x = f(v), v = x + bias. x [R, D]; bias [D] or NULL. They keep relative accuracy in the
-  // negative tail; f(-inf) and f(inf) are the limits, NaN stays NaN.
+  // negative tail, but for gelu with AVX-512 (1e-10); f(-inf) and f(inf) are the limits, NaN stays NaN.
 
   /// v * Phi(v), with Phi the standard normal distribution function: the exact (erf) form. Source: Hendrycks,
   /// Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415, section 2; so for the next two.
@@ -156,8 +156,8 @@ void ckernels_use_one_heap(void);
 /// Gives pages of the heap that hold nothing back to the system (glibc's `malloc_trim`); does nothing with other C libraries.
 void ckernels_trim_heap(void);
 
-/// Takes the read-only pages of the program and its libraries out of the process; what is needed of them comes back from the system's cache of
-/// files. Linux; does nothing elsewhere, nor beside a debugger.
+/// Takes the read-only pages of the program and its libraries out of the process, as far as they are as in their files; what is needed of them
+/// comes back from the system's cache of files. Does nothing but on Linux.
 void ckernels_let_go_of_code(void);
 
 /// Cores in the affinity mask of the calling thread; 0 if unknown.

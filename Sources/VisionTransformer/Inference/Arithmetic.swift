@@ -24,8 +24,7 @@ extension VisionTransformer {
       products =
         tokens * blocks.dropLast().sum(\.attentions) { $0.qkv.size }
         + blocks.suffix(1).sum(\.attentions) { attention in
-          let queries = attention.hasQueriesApart ? readTokens : tokens
-          return attention.qkv.size * (queries + 2 * tokens) / 3
+          attention.qkv.size * (readTokens + 2 * tokens) / 3
         }
     case .attention:
       let scores = 2 * tokens * Double(configuration.embedDim)

@@ -133,15 +133,15 @@ struct BlockWalk: @unchecked Sendable {
         let input = normed(
           tokens[rows, 0..<tokens.columns].view, norm: norm, for: branch.qkv.weight, lane)
         guard let leading, branch.hasQueriesApart else {
-          project(input, rows, 0..<3 * tokens.columns, branch, memory.projections, lane)
+          computeQKV(input, rows, 0..<3 * tokens.columns, branch, memory.projections, lane)
           return
         }
-        project(input, rows, tokens.columns..<3 * tokens.columns, branch, memory.projections, lane)
+        computeQKV(input, rows, tokens.columns..<3 * tokens.columns, branch, memory.projections, lane)
         let numTokens = tokens.rows / images
         for image in rows.lowerBound / numTokens...(rows.upperBound - 1) / numTokens {
           let few = (image * numTokens..<image * numTokens + leading).clamped(to: rows)
           guard !few.isEmpty else { continue }
-          project(
+          computeQKV(
             input[few.lowerBound - rows.lowerBound..<few.upperBound - rows.lowerBound], few,
             0..<tokens.columns,
             branch, memory.projections, lane)
@@ -151,7 +151,7 @@ struct BlockWalk: @unchecked Sendable {
   }
 
   /// Some columns of the queries, keys and values of some rows, from their normed tokens.
-  private func project(
+  private func computeQKV(
     _ input: ProductRows, _ rows: Range<Int>, _ columns: Range<Int>, _ branch: Parameters.Attention,
     _ projections: Projections, _ lane: Lane
   ) {

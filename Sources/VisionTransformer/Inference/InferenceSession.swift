@@ -13,8 +13,10 @@ public final class InferenceSession {
   let arena = Arena()
   /// Of the threads that compute.
   private let arenas: Arenas
-  /// How many images go through the blocks together, at least 1: what the caches hold best.
-  package var imagesTogether: Int
+  /// How many images go through the blocks together, at most.
+  package var imagesTogether: Int {
+    didSet { precondition(imagesTogether > 0, "\(imagesTogether) images together") }
+  }
   /// Measures the operations; nil where nobody asks.
   let clock: OperationClock?
 
@@ -30,8 +32,8 @@ public final class InferenceSession {
     self.clock = clock
   }
 
-  /// Tokens, projections and heads of so many images take about twice a core's second-level cache. Each group of images reads all weights,
-  /// which products fetch before they need them; activations are not fetched.
+  /// As many images as were fastest on several processors and models: their tokens, projections and heads take about twice a core's second-level
+  /// cache. Each group of images reads all weights, but products fetch these ahead of their turn, and activations they do not.
   private static func imagesOfOneThread(_ model: VisionTransformer) -> Int {
     let elementBytes = model.precision == .fp32 ? 4 : 2
     let tokenBytes = model.configuration.embedDim * (4 + (3 + 1) * elementBytes)
@@ -215,16 +217,16 @@ public final class InferenceSession {
     observer: ((Stage, MatrixView) -> Void)? = nil, attention: AttentionObserver? = nil,
     layerInputs: LayerInputObserver? = nil
   ) -> MatrixView {
-    let together = imagesTogether
-    guard batch > together, observer == nil, attention == nil, layerInputs == nil else {
+    let groups = (batch + imagesTogether - 1) / imagesTogether
+    guard groups > 1, !blocks.isEmpty, observer == nil, attention == nil, layerInputs == nil else {
       return walkTogether(
         tokens, batch: batch, blocks: blocks, leading: leading, observer: observer, attention: attention,
         layerInputs: layerInputs)
     }
     let (numTokens, columns) = (tokens.rows / batch, 0..<tokens.columns)
     let kept = leading.map { arena.matrix(rows: batch * $0, columns: tokens.columns) }
-    for first in stride(from: 0, to: batch, by: together) {
-      let images = first..<min(batch, first + together)
+    for group in 0..<groups {
+      let images = batch * group / groups..<batch * (group + 1) / groups
       arena.scope {
         let result = walkTogether(
           tokens[images.lowerBound * numTokens..<images.upperBound * numTokens, columns], batch: images.count,

@@ -28,16 +28,20 @@ static bool processor_supports(ckernels_variant variant) {
   const unsigned leaf1 = bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C;
   if ((c & leaf1) != leaf1) return false;
   const uint64_t xcr0 = read_xcr0();
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  unsigned subleaves, a1 = 0, b1, c1, d1;
+  if (!__get_cpuid_count(7, 0, &subleaves, &b, &c, &d)) return false;
+  if (subleaves >= 1) __get_cpuid_count(7, 1, &a1, &b1, &c1, &d1);
+  const unsigned avx_vnni = 1u << 4;  // of leaf 7.1, EAX
   const unsigned avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
   const bool has_avx2 = (b & bit_AVX2) && (xcr0 & XCR0_AVX) == XCR0_AVX;
   const bool has_avx512 = has_avx2 && (b & avx512) == avx512 && (xcr0 & XCR0_AVX512) == XCR0_AVX512;
   const bool has_vnni = has_avx512 && (c & bit_AVX512VNNI);
   switch (variant) {
     case CKERNELS_AVX2: return has_avx2;
+    case CKERNELS_AVX2_VNNI: return has_avx2 && (a1 & avx_vnni);
     case CKERNELS_AVX512: return has_avx512;
     case CKERNELS_AVX512_VNNI: return has_vnni;
-    case CKERNELS_AVX512_BF16: return has_vnni && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVX512BF16);
+    case CKERNELS_AVX512_BF16: return has_vnni && (a1 & bit_AVX512BF16);
     default: return true;
   }
 }
@@ -54,7 +58,8 @@ static bool multiplies_bfloat16_slowly(void) {
 
 enum { VARIANT_COUNT = CKERNELS_AVX512_BF16 + 1 };
 
-static const char *const variant_names[VARIANT_COUNT] = {"plain", "avx2", "avx512", "avx512vnni", "avx512bf16"};
+static const char *const variant_names[VARIANT_COUNT] = {"plain",  "avx2",       "avx2vnni",
+                                                           "avx512", "avx512vnni", "avx512bf16"};
 static const ckernels_operations *tables[VARIANT_COUNT];  // NULL: not supported here
 static ckernels_variant active = CKERNELS_PLAIN;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -63,6 +68,7 @@ static void fill(void) {
   tables[CKERNELS_PLAIN] = &ckernels_plain_operations;
 #if CKERNELS_X86
   if (processor_supports(CKERNELS_AVX2)) tables[CKERNELS_AVX2] = &ckernels_avx2_operations;
+  if (processor_supports(CKERNELS_AVX2_VNNI)) tables[CKERNELS_AVX2_VNNI] = &ckernels_avx2vnni_operations;
   if (processor_supports(CKERNELS_AVX512)) tables[CKERNELS_AVX512] = &ckernels_avx512_operations;
   if (processor_supports(CKERNELS_AVX512_VNNI)) tables[CKERNELS_AVX512_VNNI] = &ckernels_avx512vnni_operations;
   if (processor_supports(CKERNELS_AVX512_BF16)) tables[CKERNELS_AVX512_BF16] = &ckernels_avx512bf16_operations;

@@ -7,6 +7,7 @@ const ckernels_training_operations *ckernels_training_operations_of(ckernels_var
   switch (variant) {
 #if CKERNELS_X86
     case CKERNELS_AVX2:
+    case CKERNELS_AVX2_VNNI:
       return &ckernels_avx2_training_operations;
     case CKERNELS_AVX512:
     case CKERNELS_AVX512_VNNI:

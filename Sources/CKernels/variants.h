@@ -14,6 +14,7 @@
 extern const ckernels_operations ckernels_plain_operations;
 #if CKERNELS_X86
 extern const ckernels_operations ckernels_avx2_operations;
+extern const ckernels_operations ckernels_avx2vnni_operations;
 extern const ckernels_operations ckernels_avx512_operations;
 extern const ckernels_operations ckernels_avx512vnni_operations;
 extern const ckernels_operations ckernels_avx512bf16_operations;

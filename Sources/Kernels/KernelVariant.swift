@@ -12,6 +12,8 @@ public enum KernelVariant: String, CaseIterable, Sendable {
   case plain
   /// AVX2, FMA and F16C.
   case avx2
+  /// And AVX-VNNI: products of 8-bit integers. Processors without AVX-512 have it, such as Intel's for laptops since Alder Lake.
+  case avx2vnni
   /// AVX-512 F, BW, DQ and VL.
   case avx512
   /// And VNNI: products of 8-bit integers.
@@ -34,6 +36,7 @@ public enum KernelVariant: String, CaseIterable, Sendable {
     case CKERNELS_AVX512_BF16: .avx512bf16
     case CKERNELS_AVX512_VNNI: .avx512vnni
     case CKERNELS_AVX512: .avx512
+    case CKERNELS_AVX2_VNNI: .avx2vnni
     case CKERNELS_AVX2: .avx2
     default: .plain
     }
@@ -62,6 +65,7 @@ public enum KernelVariant: String, CaseIterable, Sendable {
     switch self {
     case .plain: CKERNELS_PLAIN
     case .avx2: CKERNELS_AVX2
+    case .avx2vnni: CKERNELS_AVX2_VNNI
     case .avx512: CKERNELS_AVX512
     case .avx512vnni: CKERNELS_AVX512_VNNI
     case .avx512bf16: CKERNELS_AVX512_BF16

@@ -1,11 +1,16 @@
-/// The vector words (see vector.h and tile.h) in AVX2, FMA and F16C.
+/// The vector words (see vector.h and tile.h) in AVX2, FMA and F16C, and what a translation unit adds.
 
 #include "inlined.h"
 #include "tile.h"
 #include "vector.h"
 
-#define TARGET __attribute__((target("avx2,fma,f16c")))
-#define INLINE static inline INLINED __attribute__((target("avx2,fma,f16c")))
+/// What a translation unit needs beyond them.
+#ifndef AVX2_EXTENSIONS
+#define AVX2_EXTENSIONS
+#endif
+#define AVX2_FEATURES "avx2,fma,f16c" AVX2_EXTENSIONS
+#define TARGET __attribute__((target(AVX2_FEATURES)))
+#define INLINE static inline INLINED __attribute__((target(AVX2_FEATURES)))
 
 enum { LANES = 8 };
 typedef __m256 vfloat;
@@ -200,9 +205,14 @@ INLINE vfloat tile_spread(const tile_kind kind, const char *p) {
   return v_set(group);
 }
 
-// Words, not bytes: `vpmaddubsw` would add two products in an int16 that cannot hold them, while a sum of two of
+// Without VNNI words, not bytes: `vpmaddubsw` would add two products in an int16 that cannot hold them, while a sum of two of
 // `vpmaddwd` is at most 2 * 255 * 127 in an int32. It takes no more instructions.
 INLINE vfloat tile_add_products(const tile_kind kind, vfloat s, vfloat x, vfloat w) {
+#ifdef AVX2_HAS_VNNI
+  if (kind == TILE_BYTES)
+    return _mm256_castsi256_ps(
+        _mm256_dpbusd_avx_epi32(_mm256_castps_si256(s), _mm256_castps_si256(x), _mm256_castps_si256(w)));
+#endif
   if (kind != TILE_WORDS) return v_fma(x, w, s);
   const __m256i products = _mm256_madd_epi16(_mm256_castps_si256(x), _mm256_castps_si256(w));
   __m256i sum = _mm256_add_epi32(_mm256_castps_si256(s), products);

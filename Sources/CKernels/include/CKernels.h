@@ -24,9 +24,10 @@
 typedef enum {
   CKERNELS_PLAIN = 0,   ///< C without intrinsics: slow, always there, defines what is right
   CKERNELS_AVX2 = 1,    ///< AVX2, FMA and F16C: 8 lanes
-  CKERNELS_AVX512 = 2,  ///< AVX-512 F, BW, DQ and VL: 16 lanes, masked tails
-  CKERNELS_AVX512_VNNI = 3,  ///< and VNNI: products of 8-bit integers
-  CKERNELS_AVX512_BF16 = 4,  ///< and BF16: products of bfloat16
+  CKERNELS_AVX2_VNNI = 2,  ///< and AVX-VNNI: products of 8-bit integers
+  CKERNELS_AVX512 = 3,  ///< AVX-512 F, BW, DQ and VL: 16 lanes, masked tails
+  CKERNELS_AVX512_VNNI = 4,  ///< and VNNI: products of 8-bit integers
+  CKERNELS_AVX512_BF16 = 5,  ///< and BF16: products of bfloat16
 } ckernels_variant;
 
 /// The operations of one variant.
@@ -137,8 +138,8 @@ typedef struct {
 /// The operations of a variant, or NULL where the build, the processor or the operating system lacks it.
 const ckernels_operations *_Nullable ckernels_operations_of(ckernels_variant variant);
 
-/// The variant in use: the one that the environment variable VITRINE_KERNELS names (plain, avx2, avx512,
-/// avx512vnni, avx512bf16) if it is supported, else the one that is fastest on this processor. Settled at the first call; later
+/// The variant in use: the one that the environment variable VITRINE_KERNELS names (plain, avx2, avx2vnni,
+/// avx512, avx512vnni, avx512bf16) if it is supported, else the one that is fastest on this processor. Settled at the first call; later
 /// changes of the environment are not seen.
 ckernels_variant ckernels_active_variant(void);
 

@@ -103,11 +103,11 @@ import Testing
   func computesSomeRowsAndOutputs(precision: Precision, threads: Int) throws {
     var random = TestRandom()
     let (x, weight, bias) = (random.matrix(29, 96, gap: 3), random.matrix(160, 96), random.matrix(1, 160))
-    defer { withExtendedLifetime((x, bias)) {} }
     let packed = try packed(weight, precision)
     #expect(packed.isCut(at: 0) && packed.isCut(at: 64) && packed.isCut(at: 160))
     #expect(!packed.isCut(at: -32) && !packed.isCut(at: 63) && !packed.isCut(at: 192))
     let (compute, arena) = (Compute(pool: ThreadPool(threadCount: threads)), Arena())
+    defer { withExtendedLifetime((x, bias, arena)) {} }
     let rows = compute.rows(x.view, for: packed, arena: arena)
     let whole = GuardedMatrix(rows: 29, columns: 160)
     compute.linear(rows, weight: packed, bias: bias.base, activation: .gelu, into: .store(whole.mutableView))

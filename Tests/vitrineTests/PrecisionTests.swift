@@ -117,8 +117,9 @@ import Testing
   @Test(arguments: precisions, ["throughput", "latency"]) func bench(_ precision: String, _ mode: String)
     throws
   {
+    // Of images that are large enough for the first thread, which is measured, to get its share of the rows.
     let run = try Command.run(
-      "bench", "--architecture", "test_vit", "--size", "32", "--iterations", "3", "--batch-size", "2",
+      "bench", "--architecture", "test_vit", "--size", "160", "--iterations", "10", "--batch-size", "2",
       "--threads", "2",
       "--precision", precision, "--mode", mode, "--profile", "--json")
     #expect(run.status == 0 && run.errors.isEmpty, "\(run.errors)")
@@ -126,9 +127,8 @@ import Testing
     #expect(report["precision"] as? String == precision)
     #expect((report["images_per_second"] as? Double ?? 0) > 0 && (report["gflops"] as? Double ?? 0) > 0)
     let rows = try #require(report["profile"] as? [[String: Any]])
-    // What is measured is the first thread, and another may have taken all rows of a layer that they share.
-    let always: Set = mode == "latency" ? ["attention", "fc1", "fc2"] : ["qkv", "attention", "fc1", "fc2"]
-    #expect(Set(rows.compactMap { $0["operation"] as? String }).isSuperset(of: always))
+    #expect(
+      Set(rows.compactMap { $0["operation"] as? String }).isSuperset(of: ["qkv", "attention", "fc1", "fc2"]))
   }
 
   /// The whole network, of each kind, in each precision, under each variant of the kernels that this machine has: as the command

@@ -1,4 +1,4 @@
-"""Fits the polynomials of Sources/CKernels/Vector/gelu.h and prints their coefficients, lowest power first; with --tables, the tables of
+"""Fits the polynomials of Sources/CKernels/Vector/gelu.h and prints their coefficients, lowest power first; with --tables, all of
 Sources/CKernels/Vector/gelu_tables.h instead.
 
     scripts/reference/gelu_polynomials.py [--tables]
@@ -9,6 +9,7 @@ float32 one by one, lowest power first, and the others are fitted anew after eac
 """
 
 import sys
+import textwrap
 
 import numpy as np
 from scipy.special import erf, erfc, erfcx
@@ -83,14 +84,23 @@ def tables(degree):
     return np.array(rows).T, largest
 
 
+def literal(value):
+    text = f"{value:.9g}"
+    return text + ("f" if "." in text or "e" in text else ".0f")
+
+
 def print_tables():
+    print("/// Tables of GELU by scripts/reference/gelu_polynomials.py --tables. gelu.h explains them.\n")
+    print("#ifndef CKERNELS_VECTOR_GELU_TABLES_H\n#define CKERNELS_VECTOR_GELU_TABLES_H\n")
     for name, degree in {"gelu_table": 5, "rough_gelu_table": 2}.items():
         table, error = tables(degree)
         print(f"/// Largest error of a Q(a): {error:.1e}.")
         print(f"static const float {name}[{degree + 1}][{PARTS}] __attribute__((aligned(64))) = {{")
         for row in table:
-            print("    {" + ", ".join(f"{value:.9g}f" if "." in f"{value:.9g}" or "e" in f"{value:.9g}" else f"{value:.1f}f" for value in row) + "},")
+            text = ", ".join(literal(value) for value in row)
+            print("    {" + textwrap.fill(text, width=112, subsequent_indent="     ") + "},")
         print("};")
+    print("\n#endif")
 
 
 def print_polynomials():

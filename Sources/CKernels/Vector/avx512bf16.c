@@ -9,19 +9,7 @@
 #include "vector_avx512.h"
 
 // The order matters: the bodies are written in the words of the vector header above.
-#include "columns.h"
-#include "convert.h"
-#include "finite.h"
-#include "gelu.h"
-#include "layer_norm.h"
-#include "pack.h"
-#include "products.h"
-#include "quantize.h"
-#include "relu.h"
-#include "rms_norm.h"
-#include "rows.h"
-#include "sigmoid.h"
-#include "softmax.h"
+#include "bodies.h"
 
 PRODUCT_KERNEL(multiply_floats, TILE_FLOAT)
 PRODUCT_KERNEL(multiply_bfloat16, TILE_BFLOAT16)

@@ -13,7 +13,8 @@
 // error grows with the root of the parts and not of the whole.
 enum { CHUNK = 256 };
 
-_Static_assert(TILE_SPAN % CHUNK == 0, "a span is whole chunks");
+// Of a panel of floats that is longer than this by half a chunk or more, all tiles of a block of rows take so many groups before the next.
+enum { SPAN = 3 * CHUNK };
 
 /// Where the part that begins at `start` ends, of parts of a length, a multiple of CHUNK. The last may have up to half a chunk more, or
 /// be shorter.
@@ -144,14 +145,14 @@ INLINE void finish_tile(const tile_kind kind, const ckernels_product *p, const f
 }
 
 /// The product, in blocks of rows that stay in the second-level cache beside two panels: the one at work and the next, which is
-/// fetched meanwhile. Each panel is read once for a block. Where TILE_SPAN is not 0, a long panel is taken in spans, of all tiles of
+/// fetched meanwhile. Each panel is read once for a block. A long panel of floats is taken in spans, of all tiles of
 /// the block one after the other; the cache then has to hold a span of the rows and of two panels.
 INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
   if (p->rows == 0 || p->outputs == 0) return;
   const size_t group = 4 / tile_element(kind), step = PANEL * tile_unit(kind);
   const size_t groups = (p->inner + group - 1) / group;
-  const bool has_spans = TILE_SPAN > 0 && !tile_is_exact(kind);
-  const size_t span = has_spans ? part_end(0, TILE_SPAN, groups) : groups;
+  const bool has_spans = !tile_is_exact(kind);
+  const size_t span = has_spans ? part_end(0, SPAN, groups) : groups;
   const size_t tiles = (p->rows + TILE_ROWS - 1) / TILE_ROWS;
   const size_t cache = ckernels_second_level_cache() / 8 * 7;
   size_t room = cache > 2 * span * step ? (cache - 2 * span * step) / (TILE_ROWS * 4 * (span + 1)) : 0;
@@ -159,7 +160,7 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
   const size_t blocks = (tiles + (room > 2 ? room : 2) - 1) / (room > 2 ? room : 2);
   const bool is_plain = !tile_is_exact(kind) && p->store == CKERNELS_STORE_FLOAT32 && !p->bias && !p->factors &&
                         !p->gamma && p->activation == CKERNELS_IDENTITY;
-  float memory[(TILE_SPAN > 0 ? MOST_TILES : 1) * TILE_ROWS * PANEL] __attribute__((aligned(64)));
+  float memory[MOST_TILES * TILE_ROWS * PANEL] __attribute__((aligned(64)));
   for (size_t block = 0; block < blocks; block++) {
     const size_t first = block * tiles / blocks, end = (block + 1) * tiles / blocks;
     const char *panel = p->panels;
@@ -188,7 +189,7 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
         }
         panel += (stop - start) * step;
         start = stop;
-        stop = has_spans ? part_end(start, TILE_SPAN, groups) : groups;
+        stop = has_spans ? part_end(start, SPAN, groups) : groups;
       } while (start < groups);
     }
   }

@@ -8,8 +8,6 @@
 ///   TILE_ROWS                           the rows of a tile, 6 or 14
 ///   TILE_STEPS                          groups that a turn of the loop over k takes. Each instruction beside the products counts
 ///                                       where these are short and another program's thread shares the core
-///   TILE_SPAN                           of a panel of floats that is longer than this by half a chunk or more, all tiles of a block of
-///                                       rows take so many groups before the next; a multiple of CHUNK, or 0 for whole panels
 ///   tile_fetches(kind)                  whether the panel is fetched into the first-level cache 8 groups before its turn
 ///   TILE_FETCHES_SUMMANDS               whether results that are added to what is there fetch that before the tile
 

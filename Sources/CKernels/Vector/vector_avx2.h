@@ -185,7 +185,7 @@ INLINE void v_transpose(vfloat rows[LANES]) {
 }
 
 #define TILE_ROWS 6
-enum { TILE_STEPS = 4, TILE_SPAN = 768, TILE_FETCHES_SUMMANDS = true };
+enum { TILE_STEPS = 4, TILE_FETCHES_SUMMANDS = true };
 
 INLINE bool tile_fetches(const tile_kind kind) { return kind == TILE_WORDS; }
 

@@ -176,7 +176,7 @@ INLINE void v_transpose(vfloat rows[LANES]) {
 }
 
 #define TILE_ROWS 14
-enum { TILE_STEPS = 1, TILE_SPAN = 768, TILE_FETCHES_SUMMANDS = false };
+enum { TILE_STEPS = 1, TILE_FETCHES_SUMMANDS = false };
 
 INLINE bool tile_fetches(const tile_kind kind) {
   (void)kind;

@@ -21,11 +21,11 @@ extension VisionTransformer {
       let pixels = Extent(height: transform.size.height, width: transform.size.width)
       products = patches * patchProducts + (parameters.stem?.products(of: pixels) ?? 0)
     case .qkv:
-      products =
-        tokens * blocks.dropLast().sum(\.attentions) { $0.qkv.size }
-        + blocks.suffix(1).sum(\.attentions) { attention in
-          attention.qkv.size * (readTokens + 2 * tokens) / 3
-        }
+      // Queries of the tokens that are read, keys and values of all.
+      func third(_ blocks: ArraySlice<Parameters.Block>) -> Double {
+        blocks.sum(\.attentions) { $0.qkv.size / 3 }
+      }
+      products = ofRows(third) + 2 * tokens * third(blocks[...])
     case .attention:
       let scores = 2 * tokens * Double(configuration.embedDim)
       products = ofRows { $0.sum(\.attentions) { $0.differential == nil ? scores : 1.5 * scores } }

@@ -238,6 +238,7 @@ public final class InferenceSession {
     return kept?.view ?? tokens.view
   }
 
+  /// As above, of all images at once.
   private func walkTogether(
     _ tokens: MutableMatrixView, batch: Int, blocks indices: Range<Int>, leading: Int?,
     observer: ((Stage, MatrixView) -> Void)? = nil, attention: AttentionObserver? = nil,

@@ -1,0 +1,15 @@
+/// The bodies of all operations of `ckernels_operations`, in the words of the vector header that was included before.
+
+#include "columns.h"
+#include "convert.h"
+#include "finite.h"
+#include "gelu.h"
+#include "layer_norm.h"
+#include "pack.h"
+#include "products.h"
+#include "quantize.h"
+#include "relu.h"
+#include "rms_norm.h"
+#include "rows.h"
+#include "sigmoid.h"
+#include "softmax.h"

@@ -8,18 +8,34 @@
 
 #if CKERNELS_X86
 #include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 // Register states that the operating system saves on a context switch (XCR0): without its part, executing an
 // instruction that CPUID announces faults, or loses the upper halves of registers.
 enum {
   XCR0_AVX = 0x06,     // xmm, ymm
   XCR0_AVX512 = 0xe6,  // and opmask, upper half of zmm0-15, zmm16-31
+  XCR0_AMX = 0x60000,  // shapes of the tiles, tiles
 };
 
 static uint64_t read_xcr0(void) {
   uint32_t low, high;
   __asm__ __volatile__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return ((uint64_t)high << 32) | low;
+}
+
+// Tiles are 8 KiB to save on each context switch of a thread: Linux grants them to a process that asks (for all of its threads). Elsewhere nobody
+// has tried.
+static bool system_grants_tiles(void) {
+#ifdef __linux__
+  enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };  // ARCH_REQ_XCOMP_PERM of arch_prctl(2), XFEATURE_XTILE_DATA
+  return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+  return false;
+#endif
 }
 
 static bool processor_supports(ckernels_variant variant) {
@@ -32,16 +48,19 @@ static bool processor_supports(ckernels_variant variant) {
   if (!__get_cpuid_count(7, 0, &subleaves, &b, &c, &d)) return false;
   if (subleaves >= 1) __get_cpuid_count(7, 1, &a1, &b1, &c1, &d1);
   const unsigned avx_vnni = 1u << 4;  // of leaf 7.1, EAX
+  const unsigned amx = 1u << 22 | 1u << 24 | 1u << 25;  // of leaf 7, EDX: AMX-BF16, AMX-TILE, AMX-INT8
   const unsigned avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
   const bool has_avx2 = (b & bit_AVX2) && (xcr0 & XCR0_AVX) == XCR0_AVX;
   const bool has_avx512 = has_avx2 && (b & avx512) == avx512 && (xcr0 & XCR0_AVX512) == XCR0_AVX512;
   const bool has_vnni = has_avx512 && (c & bit_AVX512VNNI);
+  const bool has_bf16 = has_vnni && (a1 & bit_AVX512BF16);
   switch (variant) {
     case CKERNELS_AVX2: return has_avx2;
     case CKERNELS_AVX2_VNNI: return has_avx2 && (a1 & avx_vnni);
     case CKERNELS_AVX512: return has_avx512;
     case CKERNELS_AVX512_VNNI: return has_vnni;
-    case CKERNELS_AVX512_BF16: return has_vnni && (a1 & bit_AVX512BF16);
+    case CKERNELS_AVX512_BF16: return has_bf16;
+    case CKERNELS_AMX: return has_bf16 && (d & amx) == amx && (xcr0 & XCR0_AMX) == XCR0_AMX && system_grants_tiles();
     default: return true;
   }
 }
@@ -56,10 +75,10 @@ static bool multiplies_bfloat16_slowly(void) {
 }
 #endif
 
-enum { VARIANT_COUNT = CKERNELS_AVX512_BF16 + 1 };
+enum { VARIANT_COUNT = CKERNELS_AMX + 1 };
 
 static const char *const variant_names[VARIANT_COUNT] = {"plain",  "avx2",       "avx2vnni",
-                                                           "avx512", "avx512vnni", "avx512bf16"};
+                                                           "avx512", "avx512vnni", "avx512bf16", "amx"};
 static const ckernels_operations *tables[VARIANT_COUNT];  // NULL: not supported here
 static ckernels_variant active = CKERNELS_PLAIN;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -72,6 +91,7 @@ static void fill(void) {
   if (processor_supports(CKERNELS_AVX512)) tables[CKERNELS_AVX512] = &ckernels_avx512_operations;
   if (processor_supports(CKERNELS_AVX512_VNNI)) tables[CKERNELS_AVX512_VNNI] = &ckernels_avx512vnni_operations;
   if (processor_supports(CKERNELS_AVX512_BF16)) tables[CKERNELS_AVX512_BF16] = &ckernels_avx512bf16_operations;
+  if (processor_supports(CKERNELS_AMX)) tables[CKERNELS_AMX] = &ckernels_amx_operations;
 #endif
   for (int variant = 0; variant < VARIANT_COUNT; variant++)
     if (tables[variant]) active = (ckernels_variant)variant;

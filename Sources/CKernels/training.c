@@ -12,6 +12,7 @@ const ckernels_training_operations *ckernels_training_operations_of(ckernels_var
     case CKERNELS_AVX512:
     case CKERNELS_AVX512_VNNI:
     case CKERNELS_AVX512_BF16:
+    case CKERNELS_AMX:
       return &ckernels_avx512_training_operations;
 #endif
     case CKERNELS_PLAIN:

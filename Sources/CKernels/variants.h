@@ -18,6 +18,7 @@ extern const ckernels_operations ckernels_avx2vnni_operations;
 extern const ckernels_operations ckernels_avx512_operations;
 extern const ckernels_operations ckernels_avx512vnni_operations;
 extern const ckernels_operations ckernels_avx512bf16_operations;
+extern const ckernels_operations ckernels_amx_operations;
 #endif
 
 #endif

@@ -20,6 +20,8 @@ public enum KernelVariant: String, CaseIterable, Sendable {
   case avx512vnni
   /// And BF16: products of bfloat16.
   case avx512bf16
+  /// And AMX: products of 8-bit integers and of bfloat16 in tiles. Intel's processors for servers have it since Sapphire Rapids.
+  case amx
 
   /// Environment variable that forces a variant.
   static let environmentVariable = "VITRINE_KERNELS"
@@ -33,6 +35,7 @@ public enum KernelVariant: String, CaseIterable, Sendable {
   /// where its products are slower than float32's, as on Intel's since Sapphire Rapids.
   public static var active: KernelVariant {
     switch ckernels_active_variant() {
+    case CKERNELS_AMX: .amx
     case CKERNELS_AVX512_BF16: .avx512bf16
     case CKERNELS_AVX512_VNNI: .avx512vnni
     case CKERNELS_AVX512: .avx512
@@ -69,6 +72,7 @@ public enum KernelVariant: String, CaseIterable, Sendable {
     case .avx512: CKERNELS_AVX512
     case .avx512vnni: CKERNELS_AVX512_VNNI
     case .avx512bf16: CKERNELS_AVX512_BF16
+    case .amx: CKERNELS_AMX
     }
   }
 }

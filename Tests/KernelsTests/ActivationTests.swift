@@ -51,7 +51,7 @@ extension Activation {
 
   /// As above, for an argument: gelu of tables loses relative accuracy in its tail, and is 0 beyond 7 5/8, where it should be -1e-13.
   func limit(_ reference: Double, at x: Double, _ variant: KernelVariant) -> Double {
-    let hasTables = self == .gelu && [.avx512, .avx512vnni, .avx512bf16].contains(variant)
+    let hasTables = self == .gelu && [.avx512, .avx512vnni, .avx512bf16, .amx].contains(variant)
     return limit(reference) + (hasTables && x < -1 ? 1e-10 : 0)
   }
 

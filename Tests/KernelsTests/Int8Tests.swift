@@ -4,11 +4,11 @@ import Kernels
 import Testing
 
 @Suite struct Int8Tests {
-  /// The largest terms that rounding makes: level 255 times weight 127 or -127, as many as an int32 can hold. Any sum of less than 32 bits on
+  /// The largest terms that rounding makes: level 255 times weight 127 or -127, as many as a product may have. Any sum of less than 32 bits on
   /// the way - `vpmaddubsw` adds two products in 16 - would show.
   @Test(arguments: KernelVariant.available)
   func neverSaturates(variant: KernelVariant) throws {
-    for inner in [1, 2, 3, 4, 5, 64, 767, 4096, 65_790, 65_791, 65_792, 65_793] {
+    for inner in [1, 2, 3, 4, 5, 64, 767, 4096, 32_764, 32_765, 32_766, 32_767] {
       #expect(inner <= ckernels_int8_largest_inner)
       let x = GuardedMatrix(rows: 3, columns: inner) { row, k in
         row == 0 ? 1 : row == 1 ? -1 : k.isMultiple(of: 2) ? 1 : 0
@@ -32,6 +32,9 @@ import Testing
       }
     }
     #expect(Int64(ckernels_int8_largest_inner) * 255 * 128 <= Int64(Int32.max))
+    // The parts of a sum of weights are 7 bits and an int16.
+    #expect((Int64(ckernels_int8_largest_inner) * 128) >> 7 <= Int64(Int16.max))
+    #expect((Int64(ckernels_int8_largest_inner) * -128) >> 7 >= Int64(Int16.min))
   }
 
   /// Rows and channels of zeros, of one value, and of the smallest and largest numbers.

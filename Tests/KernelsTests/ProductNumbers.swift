@@ -214,7 +214,7 @@ final class EncodedProduct {
     precondition(first % layout.width == 0, "outputs begin amid a panel")
     let numbers = numbers
     withUnsafePointer(numbers.factors, from: range.lowerBound) { factors in
-      withUnsafePointer(numbers.zeroPoints, from: range.lowerBound) { zeroPoints in
+      withUnsafePointer(numbers.zeroPoints.map(ckernels_zero_point), from: range.lowerBound) { zeroPoints in
         withUnsafePointer(numbers.scales, from: first) { scales in
           withUnsafePointer(sums, from: first) { sums in
             var product = ckernels_product(

@@ -4,7 +4,7 @@
 
 #include "peaks.h"
 
-enum { TYPE_COUNT = CKERNELS_PEAK_INT8 + 1, LARGEST_COUNT = 5 };
+enum { TYPE_COUNT = CKERNELS_PEAK_INT8 + 1, LARGEST_COUNT = 6 };
 
 static struct {
   ckernels_peak_loop loops[LARGEST_COUNT];
@@ -45,6 +45,11 @@ static void add_x86(void) {
     add(CKERNELS_PEAK_FP32, "AVX-512", ckernels_peak_fp32_avx512);
     if (a71 & avx512_bf16) add(CKERNELS_PEAK_BF16, "AVX512-BF16", ckernels_peak_bf16_avx512);
     if (c7 & bit_AVX512VNNI) add(CKERNELS_PEAK_INT8, "AVX512-VNNI", ckernels_peak_int8_avx512_vnni);
+  }
+  // Whose tiles the system has to grant.
+  if (ckernels_operations_of(CKERNELS_AMX)) {
+    add(CKERNELS_PEAK_BF16, "AMX", ckernels_peak_bf16_amx);
+    add(CKERNELS_PEAK_INT8, "AMX", ckernels_peak_int8_amx);
   }
 }
 #endif

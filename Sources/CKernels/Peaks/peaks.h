@@ -26,6 +26,8 @@ uint64_t ckernels_peak_int8_sse2(uint64_t rounds);
 uint64_t ckernels_peak_int8_avx2(uint64_t rounds);
 uint64_t ckernels_peak_int8_avx_vnni(uint64_t rounds);
 uint64_t ckernels_peak_int8_avx512_vnni(uint64_t rounds);
+uint64_t ckernels_peak_bf16_amx(uint64_t rounds);
+uint64_t ckernels_peak_int8_amx(uint64_t rounds);
 #endif
 
 #endif

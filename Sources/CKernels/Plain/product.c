@@ -74,6 +74,7 @@ void ckernels_plain_multiply_bytes(const ckernels_product *p) {
   const size_t groups = (p->inner + 3) / 4;
   for (size_t row = 0; row < p->rows; row++) {
     const uint8_t *x = (const uint8_t *)p->x + row * p->x_stride;
+    const int32_t zero_point = p->zero_points[row] & 255;
     for (size_t o = 0; o < p->outputs; o += WIDTH) {
       const int8_t *w = (const int8_t *)p->panels + o * groups * 4;
       int32_t sums[WIDTH] = {0};
@@ -81,7 +82,7 @@ void ckernels_plain_multiply_bytes(const ckernels_product *p) {
         for (size_t i = 0; i < WIDTH; i++)
           for (size_t j = 0; j < 4; j++) sums[i] += x[k + j] * w[k * WIDTH + 4 * i + j];
       for (size_t i = 0; i < WIDTH && o + i < p->outputs; i++) {
-        const int32_t sum = sums[i] - p->zero_points[row] * p->sums[o + i];
+        const int32_t sum = sums[i] - zero_point * p->sums[o + i];
         finish(p, row, o + i, (float)sum * (p->scales[o + i] * p->factors[row]));
       }
     }
@@ -113,7 +114,7 @@ void ckernels_plain_quantize(const float *x, size_t stride, size_t rows, size_t 
     const quantization q = levels->scale ? fixed_quantization(levels->scale, levels->zero_point, !is_finite)
                                          : quantization_of(least, largest, !is_finite);
     scales[r] = q.scale;
-    zero_points[r] = q.zero_point;
+    zero_points[r] = ckernels_zero_point(q.zero_point);
     const bool is_byte = element == CKERNELS_UINT8;
     for (size_t i = 0; i < columns || i % (is_byte ? 4 : 2); i++) {
       const float v = i < columns ? multipliers ? x[i] * multipliers[i] : x[i] : 0;

@@ -6,8 +6,12 @@
 #include "gelu.h"
 #include "relu.h"
 #include "sigmoid.h"
+#include "tile.h"
 
 enum { PANEL = 2 * LANES };
+
+/// Integers of up to 23 bits in halves of a word: the lowest 7 bits, and what is above them.
+INLINE vint i_parts_of_16(vint v) { return i_or(i_and(v, i_set(127)), i_shift_left_16(i_shift_right_7(v))); }
 
 /// What the sums of a tile are, and what their results are good for.
 typedef enum {
@@ -49,69 +53,96 @@ INLINE void store_bfloat16(const bool whole, uint16_t *p, vfloat v, size_t n) {
   }
 }
 
-/// A vector of outputs `o` of `rows` rows; its first n lanes where it is not whole.
-INLINE void finish_column(const finish_kind kind, const ckernels_activation activation, const bool whole,
-                          const ckernels_product *p, const float *sums, size_t row, size_t rows, size_t o,
-                          size_t n) {
+/// `vectors` vectors of outputs, one or two, from `o` on, of `rows` rows; the first n lanes of the one where it is not whole.
+INLINE void finish_vectors(const finish_kind kind, const ckernels_activation activation, const ckernels_store store, const bool whole,
+                           const size_t vectors, const ckernels_product *p, const float *sums, size_t row, size_t rows, size_t o,
+                           size_t n) {
   const bool exact = kind == FINISH_INTEGERS;
-  const vfloat bias = p->bias ? load_some(whole, p->bias + o, n) : v_set(0);
-  const vfloat gamma = p->gamma ? load_some(whole, p->gamma + o, n) : v_set(1);
-  const vfloat scale = exact ? load_some(whole, p->scales + o, n) : v_set(1);
-  const vint column_sums = exact ? i_load_some(whole, p->sums + o, n) : i_set(0);
-  for (size_t r = 0; r < rows; r++, sums += PANEL) {
-    vfloat y;
-    if (exact) {
-      const vint moved = i_mul(i_set(p->zero_points[row + r]), column_sums);
-      y = v_mul(v_from_int(i_sub(i_load(sums), moved)), v_mul(scale, v_set(p->factors[row + r])));
-      y = v_add(y, bias);
-    } else if (p->factors) {
-      y = v_fma(v_load(sums), v_set(p->factors[row + r]), bias);
-    } else {
-      y = v_add(v_load(sums), bias);
+  vfloat bias[2], gamma[2], scale[2];
+  vint parts[2];
+#pragma clang loop unroll(full)
+  for (size_t i = 0; i < vectors; i++) {
+    const size_t start = o + i * LANES;
+    bias[i] = p->bias ? load_some(whole, p->bias + start, n) : v_set(0);
+    gamma[i] = p->gamma ? load_some(whole, p->gamma + start, n) : v_set(1);
+    scale[i] = exact ? load_some(whole, p->scales + start, n) : v_set(1);
+    parts[i] = exact ? i_parts_of_16(i_sub(i_set(0), i_load_some(whole, p->sums + start, n))) : i_set(0);
+  }
+  const bool has_gamma = p->gamma, has_factors = p->factors;
+  const float *factors = has_factors ? p->factors + row : NULL;
+  const int32_t *zero_points = exact ? p->zero_points + row : NULL;
+  const size_t stride = p->out_stride, width = store == CKERNELS_STORE_BFLOAT16 ? 2 : 4;
+  char *out = (char *)p->out + (row * stride + o) * width;
+  for (size_t r = 0; r < rows; r++, sums += PANEL, out += stride * width) {
+    vfloat y[2];
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < vectors; i++) {
+      if (exact) {
+        const vint sum = i_add_products_of_16(i_load(sums + i * LANES), i_set(zero_points[r]), parts[i]);
+        y[i] = v_fma(v_from_int(sum), v_mul(scale[i], v_set(factors[r])), bias[i]);
+      } else if (has_factors) {
+        y[i] = v_fma(v_load(sums + i * LANES), v_set(factors[r]), bias[i]);
+      } else {
+        y[i] = v_add(v_load(sums + i * LANES), bias[i]);
+      }
+      y[i] = activated(kind, activation, y[i]);
+      if (has_gamma && store != CKERNELS_ADD_FLOAT32) y[i] = v_mul(gamma[i], y[i]);
     }
-    y = activated(kind, activation, y);
-    const size_t place = (row + r) * p->out_stride + o;
-    if (p->store == CKERNELS_STORE_BFLOAT16) {
-      store_bfloat16(whole, (uint16_t *)p->out + place, p->gamma ? v_mul(gamma, y) : y, n);
+    if (store == CKERNELS_STORE_BFLOAT16) {
+      if (vectors == 2)
+        v_round_to_bfloat16_of_2(out, y[0], y[1]);
+      else
+        store_bfloat16(whole, (uint16_t *)out, y[0], n);
     } else {
-      float *out = (float *)p->out + place;
-      if (p->store == CKERNELS_ADD_FLOAT32)
-        y = v_fma(gamma, y, load_some(whole, out, n));
-      else if (p->gamma)
-        y = v_mul(gamma, y);
-      store_some(whole, out, y, n);
+#pragma clang loop unroll(full)
+      for (size_t i = 0; i < vectors; i++) {
+        float *target = (float *)out + i * LANES;
+        if (store == CKERNELS_ADD_FLOAT32) y[i] = v_fma(gamma[i], y[i], load_some(whole, target, n));
+        store_some(whole, target, y[i], n);
+      }
     }
   }
 }
 
-INLINE void finish_columns(const finish_kind kind, const ckernels_activation activation, const ckernels_product *p,
-                           const float *sums, size_t row, size_t rows, size_t o) {
-  for (size_t i = 0; i < PANEL && o + i < p->outputs; i += LANES) {
-    const size_t n = p->outputs - (o + i);
-    if (n >= LANES)
-      finish_column(kind, activation, true, p, sums + i, row, rows, o + i, LANES);
-    else
-      finish_column(kind, activation, false, p, sums + i, row, rows, o + i, n);
+INLINE void finish_activation(const finish_kind kind, const ckernels_activation activation, const size_t vectors,
+                              const ckernels_product *p, const float *sums, size_t row, size_t rows, size_t o) {
+  const size_t n = p->outputs - o;
+  if (n < LANES) return finish_vectors(kind, activation, p->store, false, 1, p, sums, row, rows, o, n);
+  switch (p->store) {
+    case CKERNELS_STORE_FLOAT32: return finish_vectors(kind, activation, CKERNELS_STORE_FLOAT32, true, vectors, p, sums, row, rows, o, LANES);
+    case CKERNELS_STORE_BFLOAT16: return finish_vectors(kind, activation, CKERNELS_STORE_BFLOAT16, true, vectors, p, sums, row, rows, o, LANES);
+    case CKERNELS_ADD_FLOAT32: return finish_vectors(kind, activation, CKERNELS_ADD_FLOAT32, true, vectors, p, sums, row, rows, o, LANES);
   }
 }
 
-/// Defines `name`: the outputs from `o` on, of sums [rows, PANEL].
-#define FINISH_TILE(name, kind)                                                                             \
-  TARGET __attribute__((noinline)) static void name(const ckernels_product *p, const float *sums, size_t row, \
-                                                    size_t rows, size_t o) {                                \
-    switch (p->activation) {                                                                                \
-      case CKERNELS_IDENTITY: return finish_columns(kind, CKERNELS_IDENTITY, p, sums, row, rows, o);        \
-      case CKERNELS_GELU: return finish_columns(kind, CKERNELS_GELU, p, sums, row, rows, o);                \
-      case CKERNELS_GELU_TANH: return finish_columns(kind, CKERNELS_GELU_TANH, p, sums, row, rows, o);      \
-      case CKERNELS_QUICK_GELU: return finish_columns(kind, CKERNELS_QUICK_GELU, p, sums, row, rows, o);    \
-      case CKERNELS_SILU: return finish_columns(kind, CKERNELS_SILU, p, sums, row, rows, o);                \
-      case CKERNELS_RELU: return finish_columns(kind, CKERNELS_RELU, p, sums, row, rows, o);                \
-      case CKERNELS_TANH: return finish_columns(kind, CKERNELS_TANH, p, sums, row, rows, o);                \
-    }                                                                                                       \
+/// Defines `name`: as many vectors of outputs from `o` on, of sums whose rows are PANEL apart. Two of them are whole; one is as far as there are
+/// outputs.
+#define FINISH(name, kind, vectors)                                                                                 \
+  TARGET __attribute__((noinline)) static void name(const ckernels_product *p, const float *sums, size_t row,         \
+                                                    size_t rows, size_t o) {                                        \
+    switch (p->activation) {                                                                                        \
+      case CKERNELS_IDENTITY: return finish_activation(kind, CKERNELS_IDENTITY, vectors, p, sums, row, rows, o);    \
+      case CKERNELS_GELU: return finish_activation(kind, CKERNELS_GELU, vectors, p, sums, row, rows, o);            \
+      case CKERNELS_GELU_TANH: return finish_activation(kind, CKERNELS_GELU_TANH, vectors, p, sums, row, rows, o);  \
+      case CKERNELS_QUICK_GELU: return finish_activation(kind, CKERNELS_QUICK_GELU, vectors, p, sums, row, rows, o); \
+      case CKERNELS_SILU: return finish_activation(kind, CKERNELS_SILU, vectors, p, sums, row, rows, o);            \
+      case CKERNELS_RELU: return finish_activation(kind, CKERNELS_RELU, vectors, p, sums, row, rows, o);            \
+      case CKERNELS_TANH: return finish_activation(kind, CKERNELS_TANH, vectors, p, sums, row, rows, o);            \
+    }                                                                                                               \
   }
 
-FINISH_TILE(finish_floats, FINISH_FLOATS)
-FINISH_TILE(finish_rounded, FINISH_ROUNDED)
-FINISH_TILE(finish_integers, FINISH_INTEGERS)
+FINISH(finish_floats, FINISH_FLOATS, 1)
+FINISH(finish_rounded, FINISH_ROUNDED, 1)
+FINISH(finish_integers, FINISH_INTEGERS, 1)
+
+/// What remains to be done to a vector of sums of `rows` rows, PANEL apart: those of the outputs from `o` on.
+INLINE void finish_sums(const tile_kind kind, const ckernels_product *p, const float *sums, size_t row, size_t rows, size_t o) {
+  if (tile_is_exact(kind))
+    finish_integers(p, sums, row, rows, o);
+  else if (kind == TILE_FLOAT)
+    finish_floats(p, sums, row, rows, o);
+  else
+    finish_rounded(p, sums, row, rows, o);
+}
 
 #endif

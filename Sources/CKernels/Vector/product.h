@@ -134,16 +134,6 @@ INLINE void fetch_summands(const ckernels_product *p, size_t row, size_t rows, s
   for (size_t r = 0; r < rows; r++) __builtin_prefetch(out + r * p->out_stride);
 }
 
-/// What remains to be done to the sums of a tile.
-INLINE void finish_tile(const tile_kind kind, const ckernels_product *p, const float *sums, size_t row, size_t rows, size_t o) {
-  if (tile_is_exact(kind))
-    finish_integers(p, sums, row, rows, o);
-  else if (kind == TILE_FLOAT)
-    finish_floats(p, sums, row, rows, o);
-  else
-    finish_rounded(p, sums, row, rows, o);
-}
-
 /// The product, in blocks of rows that stay in the second-level cache beside two panels: the one at work and the next, which is
 /// fetched meanwhile. Each panel is read once for a block. A long panel of floats is taken in spans, of all tiles of
 /// the block one after the other; the cache then has to hold a span of the rows and of two panels.
@@ -185,7 +175,8 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
             tile_sums_of(kind, rows, false, x, p->x_stride, panel, start, stop, ahead, ahead_step, sums, sums_stride);
           else
             tile_sums_of(kind, rows, true, x, p->x_stride, panel, start, stop, ahead, ahead_step, sums, sums_stride);
-          if (!is_direct && stop == groups) finish_tile(kind, p, sums, row, rows, o);
+          if (!is_direct && stop == groups)
+            for (size_t i = 0; i < PANEL && o + i < p->outputs; i += LANES) finish_sums(kind, p, sums + i, row, rows, o + i);
         }
         panel += (stop - start) * step;
         start = stop;

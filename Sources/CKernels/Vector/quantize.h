@@ -94,7 +94,7 @@ TARGET static void quantize(const float *x, size_t stride, size_t rows, size_t c
                                ? quantize_row(x, columns, levels->multipliers, levels, element, target)
                                : quantize_row(x, columns, NULL, levels, element, target);
     scales[r] = q.scale;
-    zero_points[r] = q.zero_point;
+    zero_points[r] = ckernels_zero_point(q.zero_point);
   }
 }
 

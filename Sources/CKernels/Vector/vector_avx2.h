@@ -117,6 +117,10 @@ INLINE void v_to_bfloat16(void *out, vfloat v) {
 }
 
 INLINE void v_round_to_bfloat16(void *out, vfloat v) { v_to_bfloat16(out, v); }
+INLINE void v_round_to_bfloat16_of_2(void *out, vfloat first, vfloat second) {
+  v_to_bfloat16(out, first);
+  v_to_bfloat16((uint16_t *)out + LANES, second);
+}
 
 INLINE vfloat v_pair_halves(vfloat low, vfloat high) {
   const __m256i lower = _mm256_srli_epi32(_mm256_castps_si256(low), 16);
@@ -139,7 +143,11 @@ INLINE vint i_load_some(const bool whole, const int32_t *p, size_t n) {
   return whole ? i_load(p) : _mm256_maskload_epi32(p, lane_mask(n));
 }
 INLINE vint i_sub(vint a, vint b) { return _mm256_sub_epi32(a, b); }
-INLINE vint i_mul(vint a, vint b) { return _mm256_mullo_epi32(a, b); }
+INLINE vint i_and(vint a, vint b) { return _mm256_and_si256(a, b); }
+INLINE vint i_or(vint a, vint b) { return _mm256_or_si256(a, b); }
+INLINE vint i_shift_left_16(vint v) { return _mm256_slli_epi32(v, 16); }
+INLINE vint i_shift_right_7(vint v) { return _mm256_srai_epi32(v, 7); }
+INLINE vint i_add_products_of_16(vint s, vint a, vint b) { return _mm256_add_epi32(s, _mm256_madd_epi16(a, b)); }
 INLINE vfloat v_from_int(vint v) { return _mm256_cvtepi32_ps(v); }
 
 // `out` gets LANES floats of 0...255, rounded to nearest even.

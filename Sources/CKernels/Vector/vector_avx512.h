@@ -106,6 +106,14 @@ INLINE void v_round_to_bfloat16(void *out, vfloat v) {
   v_to_bfloat16(out, v);
 #endif
 }
+INLINE void v_round_to_bfloat16_of_2(void *out, vfloat first, vfloat second) {
+#ifdef AVX512_HAS_BF16
+  _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(second, first));
+#else
+  v_to_bfloat16(out, first);
+  v_to_bfloat16((uint16_t *)out + LANES, second);
+#endif
+}
 
 INLINE vfloat v_pair_halves(vfloat low, vfloat high) {
   const __m512i lower = _mm512_srli_epi32(_mm512_castps_si512(low), 16);
@@ -130,7 +138,17 @@ INLINE vint i_load_some(const bool whole, const int32_t *p, size_t n) {
   return whole ? i_load(p) : _mm512_maskz_loadu_epi32(lane_mask(n), p);
 }
 INLINE vint i_sub(vint a, vint b) { return _mm512_sub_epi32(a, b); }
-INLINE vint i_mul(vint a, vint b) { return _mm512_mullo_epi32(a, b); }
+INLINE vint i_and(vint a, vint b) { return _mm512_and_si512(a, b); }
+INLINE vint i_or(vint a, vint b) { return _mm512_or_si512(a, b); }
+INLINE vint i_shift_left_16(vint v) { return _mm512_slli_epi32(v, 16); }
+INLINE vint i_shift_right_7(vint v) { return _mm512_srai_epi32(v, 7); }
+INLINE vint i_add_products_of_16(vint s, vint a, vint b) {
+#ifdef AVX512_HAS_VNNI
+  return _mm512_dpwssd_epi32(s, a, b);
+#else
+  return _mm512_add_epi32(s, _mm512_madd_epi16(a, b));
+#endif
+}
 INLINE vfloat v_from_int(vint v) { return _mm512_cvtepi32_ps(v); }
 
 // `out` gets LANES floats of 0...255, rounded to nearest even.

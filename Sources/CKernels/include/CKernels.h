@@ -28,6 +28,7 @@ typedef enum {
   CKERNELS_AVX512 = 3,  ///< AVX-512 F, BW, DQ and VL: 16 lanes, masked tails
   CKERNELS_AVX512_VNNI = 4,  ///< and VNNI: products of 8-bit integers
   CKERNELS_AVX512_BF16 = 5,  ///< and BF16: products of bfloat16
+  CKERNELS_AMX = 6,  ///< and AMX: both in tiles of 16 rows
 } ckernels_variant;
 
 /// The operations of one variant.
@@ -105,7 +106,7 @@ typedef struct {
 
   /// 8-bit levels of each row: multipliers * x[r, :] is about scales[r] * (out[r, :] - zero_points[r]), levels 0...255 over
   /// the range of the row and 0, or at the scale and zero point that `levels` gives for all rows. A row that holds a NaN or an
-  /// infinity gets a scale of NaN. x [R, D]; out [R, D] of uint8 or uint16, filled up with 0 to a multiple of 4 bytes;
+  /// infinity gets a scale of NaN. zero_points: by `ckernels_zero_point`. x [R, D]; out [R, D] of uint8 or uint16, filled up with 0 to a multiple of 4 bytes;
   /// out_stride in bytes; scales, zero_points [R].
   void (*quantize)(const float *x, size_t stride, size_t rows, size_t columns, const ckernels_levels *levels,
                    ckernels_element element, void *out, size_t out_stride, float *scales, int32_t *zero_points);
@@ -139,7 +140,7 @@ typedef struct {
 const ckernels_operations *_Nullable ckernels_operations_of(ckernels_variant variant);
 
 /// The variant in use: the one that the environment variable VITRINE_KERNELS names (plain, avx2, avx2vnni,
-/// avx512, avx512vnni, avx512bf16) if it is supported, else the one that is fastest on this processor. Settled at the first call; later
+/// avx512, avx512vnni, avx512bf16, amx) if it is supported, else the one that is fastest on this processor. Settled at the first call; later
 /// changes of the environment are not seen.
 ckernels_variant ckernels_active_variant(void);
 

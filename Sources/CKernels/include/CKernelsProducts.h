@@ -69,7 +69,7 @@ typedef struct {
   const void *x;    ///< [R, K], elements as the kernel wants them, rows filled up with zeros to whole groups
   size_t x_stride;  ///< bytes between the starts of two rows
   const float *_Nullable factors;      ///< [R]; NULL for 1. int8: the scales of the rows, there always
-  const int32_t *_Nullable zero_points;  ///< [R], int8 only: the value that stands for 0
+  const int32_t *_Nullable zero_points;  ///< [R], int8 only: the value that stands for 0, see `ckernels_zero_point`
 
   const void *panels;                  ///< w, packed
   const float *_Nullable scales;       ///< [O], int8 only: what a unit of w is worth
@@ -82,6 +82,10 @@ typedef struct {
   size_t out_stride;  ///< elements between the starts of two rows
   ckernels_store store;
 } ckernels_product;
+
+/// The value z, 0...255, that stands for 0 in a row, as products want it: z and 128 z side by side in halves of a word, which sums of w, cut in
+/// the same way, are multiplied with in one step.
+static inline int32_t ckernels_zero_point(int32_t z) { return z * (1 + (1 << 23)); }
 
 /// How the panels of a kernel are laid out: [panel][group of k][output][k within the group], filled up with
 /// zeros.
@@ -126,8 +130,8 @@ void ckernels_pack_columns(ckernels_panel_layout layout, const float *w, size_t 
 void ckernels_pack_columns_bfloat16(ckernels_panel_layout layout, const uint16_t *w, size_t stride,
                                     size_t outputs, size_t inner, void *panels);
 
-/// The largest K of an int8 product: its sums, of terms of at most 255 * 128, stay within an int32.
-static const size_t ckernels_int8_largest_inner = INT32_MAX / (255 * 128);
+/// The largest K of an int8 product: its sums, of terms of at most 255 * 128, stay within an int32 then, and those of w within 23 bits.
+static const size_t ckernels_int8_largest_inner = INT16_MAX;
 
 /// Bytes of the core's own cache of the second level; a guess where the system does not tell.
 size_t ckernels_second_level_cache(void);

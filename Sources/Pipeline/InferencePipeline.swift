@@ -70,15 +70,22 @@ public struct InferencePipeline: Sendable {
     infer: @escaping @Sendable (InferenceSession, [Image]) -> [Value?],
     deliver: @escaping (Item<Value>) throws -> Void
   ) throws -> Summary {
-    let model = model
-    return try run(
-      inputs, looksAhead: looksAhead, cancellation: cancellation, keepsPhotos: false,
-      worker: { compute in
-        let session = InferenceSession(model, compute: compute)
-        return { _, prepared in
-          infer(session, prepared).map { $0.map(Result.success) ?? .failure(InputError.nonFiniteResult) }
-        }
-      }, deliver: deliver)
+    try run(
+      inputs, looksAhead: looksAhead, cancellation: cancellation, keepsPhotos: false, worker: worker(infer),
+      deliver: deliver)
+  }
+
+  /// Makes workers that have a session each.
+  /// - Parameter infer: see `run`.
+  public func worker<Value: Sendable>(
+    _ infer: @escaping @Sendable (InferenceSession, [Image]) -> [Value?]
+  ) -> @Sendable (Compute) -> Work<Value> {
+    { [model] compute in
+      let session = InferenceSession(model, compute: compute)
+      return { _, prepared in
+        infer(session, prepared).map { $0.map(Result.success) ?? .failure(InputError.nonFiniteResult) }
+      }
+    }
   }
 
   /// What a worker makes of the images of a batch: a value or an error for each.

@@ -46,8 +46,9 @@ public final class VisionTransformer: Sendable {
     public var describesOnly = false
     /// Where the classes' names come from.
     public var labels = LabelSource.checkpoint
-    /// Called when the checkpoint is understood, before its weights are read: a program can let go of memory here.
-    public var beforeWeights: (@Sendable () -> Void)?
+    /// Called where what was needed so far is needed no more: when the checkpoint is understood, before its weights are read, and behind the
+    /// first block's, which others follow that need less code. A program can let go of memory here.
+    public var betweenParts: (@Sendable () -> Void)?
     /// What takes the place of some of the checkpoint's tensors.
     package var substitutes: LayerSubstitutes?
 
@@ -126,11 +127,12 @@ public final class VisionTransformer: Sendable {
       labels = try Labels.of(
         checkpoint.configuration, path: checkpoint.configurationPath, numClasses: configuration.numClasses)
     }
-    options.beforeWeights?()
+    options.betweenParts?()
     let parameters = try Parameters(
       tensors, configuration: configuration, precision: precision,
       pool: options.describesOnly ? nil : ThreadPool(threadCount: max(1, options.threads)),
-      describesOnly: options.describesOnly, substitutes: options.substitutes)
+      describesOnly: options.describesOnly, substitutes: options.substitutes,
+      afterFirstBlock: options.betweenParts)
     try checkpoint.container.checkUnchanged()
     self.parameters = parameters
     patchPositions =

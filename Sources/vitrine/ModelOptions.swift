@@ -33,7 +33,8 @@ struct ModelOptions: ParsableArguments {
       architecture: architecture.architecture, transform: preprocessing.overrides,
       precision: run?.precision,
       threads: run?.threads.count ?? 1, describesOnly: run == nil, labels: labels)
-    options.beforeWeights = ProgramMemory.trim
+    options.betweenParts = ProgramMemory.trim
+    ProgramMemory.trim()
     let model = try VisionTransformer(Checkpoint(self.model.path, limits: limits.limits), options: options)
     for warning in model.warnings { terminal.logger.warning("\(warning)") }
     ProgramMemory.trim()

@@ -23,16 +23,10 @@ struct StreamRun {
     deliver: @escaping (InferencePipeline.Item<Value>) throws -> Void
   ) throws -> InferencePipeline.Summary? {
     let deliver = telling(progress, deliver)
-    let first = FirstCall()
     return try watched(progress) { pipeline in
       try pipeline.run(
-        inputs, looksAhead: looksAhead, cancellation: cancellation,
-        infer: { session, images in
-          guard first.take() else { return infer(session, images) }
-          ProgramMemory.trim()
-          defer { ProgramMemory.trim() }
-          return infer(session, images)
-        }, deliver: deliver)
+        inputs, looksAhead: looksAhead, cancellation: cancellation, keepsPhotos: false,
+        worker: trimming(pipeline.worker(infer)), deliver: deliver)
     }
   }
 
@@ -50,8 +44,25 @@ struct StreamRun {
       var pipeline = pipeline
       pipeline.options.workerBytes = workerBytes
       return try pipeline.run(
-        inputs, looksAhead: looksAhead, cancellation: cancellation, keepsPhotos: true, worker: worker,
-        deliver: deliver)
+        inputs, looksAhead: looksAhead, cancellation: cancellation, keepsPhotos: true,
+        worker: trimming(worker), deliver: deliver)
+    }
+  }
+
+  /// Trims the program's memory before the first image is decoded, and around the first batch.
+  private func trimming<Value>(
+    _ worker: @escaping @Sendable (Compute) -> InferencePipeline.Work<Value>
+  ) -> @Sendable (Compute) -> InferencePipeline.Work<Value> {
+    let (isFirstWorker, isFirstBatch) = (FirstCall(), FirstCall())
+    return { compute in
+      if isFirstWorker.take() { ProgramMemory.trim() }
+      let work = worker(compute)
+      return { photos, prepared in
+        guard isFirstBatch.take() else { return work(photos, prepared) }
+        ProgramMemory.trim()
+        defer { ProgramMemory.trim() }
+        return work(photos, prepared)
+      }
     }
   }
 

@@ -122,7 +122,8 @@ struct Parameters: Sendable {
   ///   infinity.
   init(
     _ tensors: NamedTensors, configuration: ViTConfiguration, precision: Precision, pool: ThreadPool?,
-    describesOnly: Bool, substitutes: LayerSubstitutes?, sharing others: Parameters? = nil
+    describesOnly: Bool, substitutes: LayerSubstitutes?, sharing others: Parameters? = nil,
+    afterFirstBlock: (() -> Void)? = nil
   ) throws(CheckpointError) {
     var reader = ParameterReader(
       tensors, configuration, precision: precision, pool: pool, describesOnly: describesOnly,
@@ -134,7 +135,10 @@ struct Parameters: Sendable {
     (prefixTokens, patchPositions) = try reader.tokens()
     preNorm = configuration.hasPreNorm ? try reader.norm("norm_pre", dim: d) : nil
     var blocks = others?.blocks ?? []
-    for index in blocks.count..<configuration.depth { blocks.append(try reader.block(index)) }
+    for index in blocks.count..<configuration.depth {
+      blocks.append(try reader.block(index))
+      if index == 0 { afterFirstBlock?() }
+    }
     self.blocks = blocks
     norm = configuration.hasNorm ? try reader.norm("norm", dim: configuration.normDim) : nil
     attentionPool = configuration.globalPool == .attention ? try reader.attentionPool() : nil

@@ -1,5 +1,8 @@
 // Which variants this machine can run, and which one is used.
 
+#ifdef __linux__
+#define _GNU_SOURCE  // syscall
+#endif
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +30,8 @@ static uint64_t read_xcr0(void) {
   return ((uint64_t)high << 32) | low;
 }
 
-// Tiles are 8 KiB to save on each context switch of a thread: Linux grants them to a process that asks (for all of its threads). Elsewhere nobody
-// has tried.
+// Tiles are 8 KiB to save on each context switch of a thread: Linux grants them to a process that asks, for all of its threads, unless one has
+// a stack for signals that they do not fit, and lets it make none such afterwards. So nobody asks before they are wanted. Elsewhere nobody has tried.
 static bool system_grants_tiles(void) {
 #ifdef __linux__
   enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };  // ARCH_REQ_XCOMP_PERM of arch_prctl(2), XFEATURE_XTILE_DATA
@@ -36,6 +39,13 @@ static bool system_grants_tiles(void) {
 #else
   return false;
 #endif
+}
+
+// Whether there are 8 tiles of 16 rows of 64 bytes, as the kernels shape them.
+static bool has_common_tiles(void) {
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(0x1d, 1, &a, &b, &c, &d)) return false;
+  return b >> 16 >= 8 && (b & 0xffff) >= 64 && (c & 0xffff) >= 16;
 }
 
 static bool processor_supports(ckernels_variant variant) {
@@ -60,7 +70,7 @@ static bool processor_supports(ckernels_variant variant) {
     case CKERNELS_AVX512: return has_avx512;
     case CKERNELS_AVX512_VNNI: return has_vnni;
     case CKERNELS_AVX512_BF16: return has_bf16;
-    case CKERNELS_AMX: return has_bf16 && (d & amx) == amx && (xcr0 & XCR0_AMX) == XCR0_AMX && system_grants_tiles();
+    case CKERNELS_AMX: return has_bf16 && (d & amx) == amx && (xcr0 & XCR0_AMX) == XCR0_AMX && has_common_tiles();
     default: return true;
   }
 }
@@ -81,7 +91,19 @@ static const char *const variant_names[VARIANT_COUNT] = {"plain",  "avx2",      
                                                            "avx512", "avx512vnni", "avx512bf16", "amx"};
 static const ckernels_operations *tables[VARIANT_COUNT];  // NULL: not supported here
 static ckernels_variant active = CKERNELS_PLAIN;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_once_t once = PTHREAD_ONCE_INIT, tiles_once = PTHREAD_ONCE_INIT;
+
+static void ask_for_tiles(void) {
+#if CKERNELS_X86
+  if (processor_supports(CKERNELS_AMX) && system_grants_tiles()) tables[CKERNELS_AMX] = &ckernels_amx_operations;
+#endif
+}
+
+/// The operations of a variant; asks for the tiles where it is the one that has them.
+static const ckernels_operations *operations_of(int variant) {
+  if (variant == CKERNELS_AMX) pthread_once(&tiles_once, ask_for_tiles);
+  return tables[variant];
+}
 
 static void fill(void) {
   tables[CKERNELS_PLAIN] = &ckernels_plain_operations;
@@ -91,23 +113,25 @@ static void fill(void) {
   if (processor_supports(CKERNELS_AVX512)) tables[CKERNELS_AVX512] = &ckernels_avx512_operations;
   if (processor_supports(CKERNELS_AVX512_VNNI)) tables[CKERNELS_AVX512_VNNI] = &ckernels_avx512vnni_operations;
   if (processor_supports(CKERNELS_AVX512_BF16)) tables[CKERNELS_AVX512_BF16] = &ckernels_avx512bf16_operations;
-  if (processor_supports(CKERNELS_AMX)) tables[CKERNELS_AMX] = &ckernels_amx_operations;
-#endif
-  for (int variant = 0; variant < VARIANT_COUNT; variant++)
-    if (tables[variant]) active = (ckernels_variant)variant;
-#if CKERNELS_X86
-  if (active == CKERNELS_AVX512_BF16 && multiplies_bfloat16_slowly()) active = CKERNELS_AVX512_VNNI;
 #endif
   // A name that is unknown or not supported is ignored here; Swift's `KernelVariant.validateEnvironment`
   // reports it.
   const char *wanted = getenv("VITRINE_KERNELS");
-  for (int variant = 0; wanted && variant < VARIANT_COUNT; variant++)
-    if (tables[variant] && strcmp(wanted, variant_names[variant]) == 0) active = (ckernels_variant)variant;
+  for (int variant = 0; wanted && variant < VARIANT_COUNT; variant++) {
+    if (strcmp(wanted, variant_names[variant]) != 0 || !operations_of(variant)) continue;
+    active = (ckernels_variant)variant;
+    return;
+  }
+  for (int variant = 0; variant < VARIANT_COUNT; variant++)
+    if (operations_of(variant)) active = (ckernels_variant)variant;
+#if CKERNELS_X86
+  if (active == CKERNELS_AVX512_BF16 && multiplies_bfloat16_slowly()) active = CKERNELS_AVX512_VNNI;
+#endif
 }
 
 const ckernels_operations *ckernels_operations_of(ckernels_variant variant) {
   pthread_once(&once, fill);
-  return (unsigned)variant < VARIANT_COUNT ? tables[variant] : NULL;
+  return (unsigned)variant < VARIANT_COUNT ? operations_of((int)variant) : NULL;
 }
 
 ckernels_variant ckernels_active_variant(void) {

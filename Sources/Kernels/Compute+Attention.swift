@@ -14,8 +14,8 @@ public enum AttentionOutput: Sendable {
 }
 
 extension Compute {
-  /// Bytes of scores computed at a time and thread. Of float32 they stay in a core's first-level cache; products of bfloat16 take so little time
-  /// that fewer, larger ones are faster: they stay in the second-level cache with the keys and values of a head.
+  /// Bytes of scores computed at a time and thread, or those of some rows. Of float32 they stay in or near a core's first-level cache; products of
+  /// bfloat16 take so little time that fewer, larger ones are faster: they stay in the second-level cache with the keys and values of a head.
   static func scoreBytes(_ precision: Precision) -> Int { precision == .fp32 ? 48 * 1024 : 256 * 1024 }
 
   /// Whether attention can run on bfloat16 with heads of this size.
@@ -47,7 +47,7 @@ extension Compute {
     // As many query rows as fit a block, and two pieces of work for each thread at least.
     let scoreStride = Arena.spacedStride(4 * shape.numKeys)
     let blocks = max(
-      ceilingOfQuotient(shape.numQueries, max(16, Compute.scoreBytes(shape.precision) / scoreStride)),
+      ceilingOfQuotient(shape.numQueries, max(28, Compute.scoreBytes(shape.precision) / scoreStride)),
       min(shape.numQueries, threads > 1 ? ceilingOfQuotient(2 * threads, images * numHeads) : 1))
     let blockRows = ceilingOfQuotient(shape.numQueries, blocks)
     let scale = scale ?? 1 / Float(max(1, shape.keySize)).squareRoot()

@@ -20,7 +20,8 @@ public enum KernelVariant: String, CaseIterable, Sendable {
   case avx512vnni
   /// And BF16: products of bfloat16.
   case avx512bf16
-  /// And AMX: products of 8-bit integers and of bfloat16 in tiles. Intel's processors for servers have it since Sapphire Rapids.
+  /// And AMX: products of 8-bit integers and of bfloat16 in tiles. Intel's processors for servers have it since Sapphire Rapids; the
+  /// system has to grant it, as Linux does.
   case amx
 
   /// Environment variable that forces a variant.

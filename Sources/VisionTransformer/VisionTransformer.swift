@@ -46,8 +46,8 @@ public final class VisionTransformer: Sendable {
     public var describesOnly = false
     /// Where the classes' names come from.
     public var labels = LabelSource.checkpoint
-    /// Called where what was needed so far is needed no more: when the checkpoint is understood, before its weights are read, and behind the
-    /// first block's, which others follow that need less code. A program can let go of memory here.
+    /// Called twice where weights are read, on the caller's thread: before them, and behind those of the first block, which others follow that need
+    /// less code. A program can let go of memory here.
     public var betweenParts: (@Sendable () -> Void)?
     /// What takes the place of some of the checkpoint's tensors.
     package var substitutes: LayerSubstitutes?
@@ -127,12 +127,13 @@ public final class VisionTransformer: Sendable {
       labels = try Labels.of(
         checkpoint.configuration, path: checkpoint.configurationPath, numClasses: configuration.numClasses)
     }
-    options.betweenParts?()
+    let betweenParts = options.describesOnly ? nil : options.betweenParts
+    betweenParts?()
     let parameters = try Parameters(
       tensors, configuration: configuration, precision: precision,
       pool: options.describesOnly ? nil : ThreadPool(threadCount: max(1, options.threads)),
       describesOnly: options.describesOnly, substitutes: options.substitutes,
-      afterFirstBlock: options.betweenParts)
+      afterFirstBlock: betweenParts)
     try checkpoint.container.checkUnchanged()
     self.parameters = parameters
     patchPositions =

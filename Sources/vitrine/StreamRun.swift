@@ -49,7 +49,7 @@ struct StreamRun {
     }
   }
 
-  /// Trims the program's memory before the first image is decoded, and around the first batch.
+  /// Trims the program's memory where the first worker starts, and around the first batch.
   private func trimming<Value>(
     _ worker: @escaping @Sendable (Compute) -> InferencePipeline.Work<Value>
   ) -> @Sendable (Compute) -> InferencePipeline.Work<Value> {

@@ -5,9 +5,9 @@ import Testing
 /// Products of the very numbers that the kernels read, so that what remains is the rounding of sums: nothing that conversion to
 /// fewer bits could hide.
 @Suite struct ProductExactnessTests {
-  static let rows = [1, 2, 5, 6, 7, 13, 14, 15, 29, 197]
+  static let rows = [1, 2, 5, 6, 7, 13, 14, 15, 16, 29, 31, 32, 33, 48, 49, 197]
   /// Around groups of 2 and 4, vectors, and the chunks of 256 steps (of 1 or 2 elements) that long sums are made of; the last go
-  /// through AVX2 in two spans.
+  /// through AVX2 in two spans, bfloat16 through AMX in several.
   static let inner = [1, 2, 3, 4, 5, 15, 16, 17, 255, 256, 257, 383, 384, 385, 513, 769, 1023, 1301, 1793]
   static let outputs = [1, 7, 8, 15, 16, 17, 31, 32, 33, 63, 65, 100]
 
@@ -52,8 +52,16 @@ import Testing
   /// More rows than the second-level cache holds go through in blocks.
   @Test(arguments: KernelVariant.available, Precision.allCases)
   func rowsBeyondTheCacheHaveTheSameBits(variant: KernelVariant, precision: Precision) throws {
+    for (inner, outputs) in [(1023, 9), (1601, 41)] {
+      try rowsBeyondTheCacheHaveTheSameBits(variant, precision, inner: inner, outputs: outputs)
+    }
+  }
+
+  private func rowsBeyondTheCacheHaveTheSameBits(
+    _ variant: KernelVariant, _ precision: Precision, inner: Int, outputs: Int
+  ) throws {
     var random = TestRandom()
-    let (inner, outputs, period) = (1023, 9, 7)
+    let period = 7
     let few = ProductNumbers(precision, rows: period, inner: inner, outputs: outputs, random: &random)
     let elementBytes = precision == .fp32 ? 4 : precision == .bf16 ? 2 : 1
     let rows = ckernels_second_level_cache() / (inner * elementBytes) + 200
@@ -126,7 +134,9 @@ import Testing
   @Test(arguments: KernelVariant.available, Precision.allCases)
   func storesRoundedResults(variant: KernelVariant, precision: Precision) throws {
     var random = TestRandom()
-    for (rows, inner, outputs) in [(15, 37, 33), (6, 16, 32), (1, 5, 9), (29, 257, 65), (14, 64, 100)] {
+    for (rows, inner, outputs) in [
+      (15, 37, 33), (6, 16, 32), (1, 5, 9), (29, 257, 65), (14, 64, 100), (33, 1793, 65),
+    ] {
       let numbers = ProductNumbers(precision, rows: rows, inner: inner, outputs: outputs, random: &random)
       let product = try EncodedProduct(numbers, variant)
       let (bias, gamma) = (random.matrix(1, outputs), random.matrix(1, outputs))
@@ -158,7 +168,9 @@ import Testing
   @Test(arguments: KernelVariant.available, Precision.allCases)
   func addsToWhatIsThere(variant: KernelVariant, precision: Precision) throws {
     var random = TestRandom()
-    for (rows, inner, outputs) in [(15, 37, 33), (6, 16, 32), (1, 5, 9), (29, 257, 65)] {
+    for (rows, inner, outputs) in [
+      (15, 37, 33), (6, 16, 32), (1, 5, 9), (29, 257, 65), (33, 1793, 65), (49, 1793, 100), (65, 769, 33),
+    ] {
       let numbers = ProductNumbers(precision, rows: rows, inner: inner, outputs: outputs, random: &random)
       let product = try EncodedProduct(numbers, variant)
       let gamma = random.matrix(1, outputs)

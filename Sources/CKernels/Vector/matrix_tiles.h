@@ -148,8 +148,8 @@ INLINE void add_tile_span(const tile_kind kind, const bool has_lower, const bool
   }
 }
 
-// A part of a panel that stays in the first-level cache while the rows of a block go through it, in groups of k; and the places of a block whose
-// sums are kept from part to part.
+// A part of a panel that stays in the first-level cache while the rows of a block go through it, in groups of k (the last part may have nearly
+// twice as many); and the places of a block whose sums are kept from part to part.
 enum { MATRIX_SPAN = 12 * MATRIX_GROUPS, MOST_PLACES = 14 };
 
 /// The product, in blocks of rows that stay in the second-level cache beside two panels: the one at work and the next, which is
@@ -165,7 +165,8 @@ INLINE void multiply_tiles(const tile_kind kind, const ckernels_product *p) {
   const size_t places = (p->rows + 2 * MATRIX_ROWS - 1) / (2 * MATRIX_ROWS);
   const bool has_spans = groups >= 2 * MATRIX_SPAN;
   const size_t cache = ckernels_second_level_cache() / 8 * 7;
-  size_t room = cache > 2 * groups * unit ? (cache - 2 * groups * unit) / (2 * MATRIX_ROWS * 4 * (groups + 1)) : 0;
+  const size_t span = has_spans ? 2 * MATRIX_SPAN : groups;
+  size_t room = cache > 2 * span * unit ? (cache - 2 * span * unit) / (2 * MATRIX_ROWS * 4 * (groups + 1)) : 0;
   if (has_spans && room > MOST_PLACES) room = MOST_PLACES;
   const size_t blocks = (places + (room > 2 ? room : 2) - 1) / (room > 2 ? room : 2);
   // Rows of two tiles would be added to twice in each of several spans.
@@ -201,7 +202,7 @@ INLINE void multiply_tiles(const tile_kind kind, const ckernels_product *p) {
           float *own = has_spans ? memory[place - first] : memory[0];
           float *sums = is_direct ? (float *)p->out + top * p->out_stride + o : own;
           const size_t sums_stride = is_direct ? p->out_stride : PANEL;
-          const tile_span span = {
+          const tile_span part = {
               .upper = x + top * p->x_stride,
               .lower = x + middle * p->x_stride,
               .stride = p->x_stride,
@@ -216,17 +217,17 @@ INLINE void multiply_tiles(const tile_kind kind, const ckernels_product *p) {
               .is_first = start == 0,
           };
           if (rest) {
-            fill_rows(last.upper, span.upper + steps * MATRIX_BYTES, p->x_stride, height, rest);
-            if (has_lower) fill_rows(last.lower, span.lower + steps * MATRIX_BYTES, p->x_stride, height, rest);
+            fill_rows(last.upper, part.upper + steps * MATRIX_BYTES, p->x_stride, height, rest);
+            if (has_lower) fill_rows(last.lower, part.lower + steps * MATRIX_BYTES, p->x_stride, height, rest);
           }
           if (has_lower && has_right)
-            add_tile_span(kind, true, true, p, &span, &left);
+            add_tile_span(kind, true, true, p, &part, &left);
           else if (has_lower)
-            add_tile_span(kind, true, false, p, &span, &left);
+            add_tile_span(kind, true, false, p, &part, &left);
           else if (has_right)
-            add_tile_span(kind, false, true, p, &span, &left);
+            add_tile_span(kind, false, true, p, &part, &left);
           else
-            add_tile_span(kind, false, false, p, &span, &left);
+            add_tile_span(kind, false, false, p, &part, &left);
           if (!is_direct && stop == groups)
             left = (unfinished_sums){.sums = sums + (row - top) * PANEL, .row = row, .rows = rows, .o = o};
         }

@@ -136,7 +136,8 @@ typedef struct {
   ckernels_product_kernel products[CKERNELS_PRECISIONS];
 } ckernels_operations;
 
-/// The operations of a variant, or NULL where the build, the processor or the operating system lacks it.
+/// The operations of a variant, or NULL where the build, the processor or the operating system lacks it. Those of AMX: asks Linux for the tiles,
+/// which is for all threads, and refused to a process with a stack for signals (`sigaltstack`) that they do not fit.
 const ckernels_operations *_Nullable ckernels_operations_of(ckernels_variant variant);
 
 /// The variant in use: the one that the environment variable VITRINE_KERNELS names (plain, avx2, avx2vnni,

@@ -4,6 +4,7 @@
 
 #include "peaks.h"
 
+// int8 has the most loops.
 enum { TYPE_COUNT = CKERNELS_PEAK_INT8 + 1, LARGEST_COUNT = 6 };
 
 static struct {

@@ -74,7 +74,7 @@ void ckernels_plain_multiply_bytes(const ckernels_product *p) {
   const size_t groups = (p->inner + 3) / 4;
   for (size_t row = 0; row < p->rows; row++) {
     const uint8_t *x = (const uint8_t *)p->x + row * p->x_stride;
-    const int32_t zero_point = p->zero_points[row] & 255;
+    const int32_t zero_point = p->zero_points[row] & 255;  // the lower half
     for (size_t o = 0; o < p->outputs; o += WIDTH) {
       const int8_t *w = (const int8_t *)p->panels + o * groups * 4;
       int32_t sums[WIDTH] = {0};

@@ -7,10 +7,12 @@
 #ifndef CKERNELS_MATRIX_TILES_H
 #define CKERNELS_MATRIX_TILES_H
 
+#include "../tile_shapes.h"
 #include "finish.h"
 #include "tile.h"
 
-enum { MATRIX_ROWS = 16, MATRIX_GROUPS = 16, MATRIX_BYTES = 4 * MATRIX_GROUPS };
+// Groups of k of a tile, 4 bytes each.
+enum { TILE_GROUPS = TILE_ROW_BYTES / 4 };
 
 // The tiles by number: four of sums, then those of the rows (upper, lower) and of the panel (left, right).
 #define SUMS_UPPER_LEFT 0
@@ -21,25 +23,6 @@ enum { MATRIX_ROWS = 16, MATRIX_GROUPS = 16, MATRIX_BYTES = 4 * MATRIX_GROUPS };
 #define ROWS_LOWER 5
 #define PANEL_LEFT 6
 #define PANEL_RIGHT 7
-
-/// The operand of LDTILECFG (Intel, Software Developer's Manual, volume 1, section 18.3).
-typedef struct {
-  uint8_t palette;
-  uint8_t start_row;
-  uint8_t reserved[14];
-  uint16_t row_bytes[16];
-  uint8_t rows[16];
-} tile_shapes;
-
-/// Shapes the tiles for so many rows of x.
-INLINE void shape_tiles(size_t rows) {
-  tile_shapes shapes = {.palette = 1};
-  for (size_t tile = 0; tile <= PANEL_RIGHT; tile++) {
-    shapes.row_bytes[tile] = MATRIX_BYTES;
-    shapes.rows[tile] = tile < PANEL_LEFT ? (uint8_t)rows : MATRIX_GROUPS;
-  }
-  _tile_loadconfig(&shapes);
-}
 
 #define ADD_TILE_PRODUCT(kind, sums, x, w) \
   ((kind) == TILE_BYTES ? _tile_dpbusd(sums, x, w) : _tile_dpbf16ps(sums, x, w))
@@ -88,13 +71,13 @@ INLINE void finish_some(const tile_kind kind, const ckernels_product *p, unfinis
 
 /// What of x and of a panel is left behind the last 16 whole groups, filled up with zeros.
 typedef struct {
-  char upper[MATRIX_ROWS * MATRIX_BYTES] __attribute__((aligned(64)));
-  char lower[MATRIX_ROWS * MATRIX_BYTES] __attribute__((aligned(64)));
-  char panel[MATRIX_GROUPS * PANEL * 4] __attribute__((aligned(64)));
+  char upper[TILE_HEIGHT * TILE_ROW_BYTES] __attribute__((aligned(64)));
+  char lower[TILE_HEIGHT * TILE_ROW_BYTES] __attribute__((aligned(64)));
+  char panel[TILE_GROUPS * PANEL * 4] __attribute__((aligned(64)));
 } last_groups;
 
 INLINE void fill_rows(char *target, const char *x, size_t stride, size_t rows, size_t groups) {
-  for (size_t r = 0; r < rows; r++) v_store((float *)(target + r * MATRIX_BYTES), v_load_tail((const float *)(x + r * stride), groups, 0));
+  for (size_t r = 0; r < rows; r++) v_store((float *)(target + r * TILE_ROW_BYTES), v_load_tail((const float *)(x + r * stride), groups, 0));
 }
 
 /// Where the rows and the panel of a span of k lie, and the sums.
@@ -133,12 +116,12 @@ INLINE void add_tile_span(const tile_kind kind, const bool has_lower, const bool
   const size_t each = span->steps ? (left->rows + span->steps - 1) / span->steps : 0;
   for (size_t step = span->steps; step > 0; step--) {
     add_tile_products(kind, has_lower, has_right, upper, lower, stride, panel);
-    upper += MATRIX_BYTES, lower += MATRIX_BYTES, panel += MATRIX_GROUPS * PANEL * tile_unit(kind);
+    upper += TILE_ROW_BYTES, lower += TILE_ROW_BYTES, panel += TILE_GROUPS * PANEL * tile_unit(kind);
     for (size_t i = 0; i < lines; i++, ahead += 64) __builtin_prefetch(ahead, 0, 2);
     finish_some(kind, p, left, each);
   }
   const last_groups *last = span->last;
-  if (last) add_tile_products(kind, has_lower, has_right, last->upper, last->lower, MATRIX_BYTES, last->panel);
+  if (last) add_tile_products(kind, has_lower, has_right, last->upper, last->lower, TILE_ROW_BYTES, last->panel);
   finish_some(kind, p, left, left->rows);
   _tile_stored(SUMS_UPPER_LEFT, sums, bytes);
   if (has_right) _tile_stored(SUMS_UPPER_RIGHT, sums + LANES, bytes);
@@ -150,9 +133,9 @@ INLINE void add_tile_span(const tile_kind kind, const bool has_lower, const bool
 
 // A part of a panel that stays in the first-level cache while the rows of a block go through it, in groups of k (the last part may have nearly
 // twice as many); and the places of a block whose sums are kept from part to part.
-enum { MATRIX_SPAN = 12 * MATRIX_GROUPS, MOST_PLACES = 14 };
+enum { MATRIX_SPAN = 12 * TILE_GROUPS, MOST_PLACES = 14 };
 
-/// The product, in blocks of rows that stay in the second-level cache beside two panels: the one at work and the next, which is
+/// The product, in blocks of rows that stay in the second-level cache beside two panels or parts of them: the one at work and the next, which is
 /// fetched meanwhile. Each panel is read once for a block.
 ///
 /// A place is 32 rows and a panel's outputs. Tiles take as long with fewer rows; where the number of rows is no multiple of 16, the last 16
@@ -161,21 +144,22 @@ INLINE void multiply_tiles(const tile_kind kind, const ckernels_product *p) {
   if (p->rows == 0 || p->outputs == 0) return;
   const size_t group = 4 / tile_element(kind), unit = PANEL * tile_unit(kind);
   const size_t groups = (p->inner + group - 1) / group;
-  const size_t height = p->rows < MATRIX_ROWS ? p->rows : MATRIX_ROWS;
-  const size_t places = (p->rows + 2 * MATRIX_ROWS - 1) / (2 * MATRIX_ROWS);
+  const size_t height = p->rows < TILE_HEIGHT ? p->rows : TILE_HEIGHT;
+  const size_t places = (p->rows + 2 * TILE_HEIGHT - 1) / (2 * TILE_HEIGHT);
   const bool has_spans = groups >= 2 * MATRIX_SPAN;
   const size_t cache = ckernels_second_level_cache() / 8 * 7;
   const size_t span = has_spans ? 2 * MATRIX_SPAN : groups;
-  size_t room = cache > 2 * span * unit ? (cache - 2 * span * unit) / (2 * MATRIX_ROWS * 4 * (groups + 1)) : 0;
+  size_t room = cache > 2 * span * unit ? (cache - 2 * span * unit) / (2 * TILE_HEIGHT * 4 * (groups + 1)) : 0;
   if (has_spans && room > MOST_PLACES) room = MOST_PLACES;
   const size_t blocks = (places + (room > 2 ? room : 2) - 1) / (room > 2 ? room : 2);
   // Rows of two tiles would be added to twice in each of several spans.
   const bool is_plain = !tile_is_exact(kind) && p->store == CKERNELS_STORE_FLOAT32 && !p->bias && !p->factors &&
                         !p->gamma && p->activation == CKERNELS_IDENTITY && !has_spans;
-  float memory[MOST_PLACES][2 * MATRIX_ROWS * PANEL] __attribute__((aligned(64)));
+  float memory[MOST_PLACES][2 * TILE_HEIGHT * PANEL] __attribute__((aligned(64)));
   last_groups last;
   unfinished_sums left = {.rows = 0};
-  shape_tiles(height);
+  const tile_shapes shapes = tile_shapes_of(PANEL_LEFT, height);
+  _tile_loadconfig(&shapes);
   for (size_t block = 0; block < blocks; block++) {
     const size_t first = block * places / blocks, end = (block + 1) * places / blocks;
     const char *panel = p->panels;
@@ -185,17 +169,17 @@ INLINE void multiply_tiles(const tile_kind kind, const ckernels_product *p) {
       size_t start = 0;
       do {
         const size_t stop = groups - start < 2 * MATRIX_SPAN ? groups : start + MATRIX_SPAN;
-        const size_t steps = (stop - start) / MATRIX_GROUPS, rest = (stop - start) % MATRIX_GROUPS;
+        const size_t steps = (stop - start) / TILE_GROUPS, rest = (stop - start) % TILE_GROUPS;
         const char *next = stop < groups || o + PANEL < p->outputs ? panel + (stop - start) * unit : p->panels;
-        const size_t lines = (MATRIX_GROUPS * unit / 64 + (end - first) - 1) / (end - first);
+        const size_t lines = (TILE_GROUPS * unit / 64 + (end - first) - 1) / (end - first);
         if (rest) {
           memset(last.panel, 0, sizeof last.panel);
-          memcpy(last.panel, panel + steps * MATRIX_GROUPS * unit, rest * unit);
+          memcpy(last.panel, panel + steps * TILE_GROUPS * unit, rest * unit);
         }
         for (size_t place = first; place < end; place++) {
-          const size_t row = place * 2 * MATRIX_ROWS;
-          const size_t rows = p->rows - row < 2 * MATRIX_ROWS ? p->rows - row : 2 * MATRIX_ROWS;
-          const bool has_lower = rows > MATRIX_ROWS;
+          const size_t row = place * 2 * TILE_HEIGHT;
+          const size_t rows = p->rows - row < 2 * TILE_HEIGHT ? p->rows - row : 2 * TILE_HEIGHT;
+          const bool has_lower = rows > TILE_HEIGHT;
           // The first rows of the tiles.
           const size_t middle = row + rows - height, top = has_lower ? row : middle;
           const char *x = (const char *)p->x + 4 * start;
@@ -217,8 +201,8 @@ INLINE void multiply_tiles(const tile_kind kind, const ckernels_product *p) {
               .is_first = start == 0,
           };
           if (rest) {
-            fill_rows(last.upper, part.upper + steps * MATRIX_BYTES, p->x_stride, height, rest);
-            if (has_lower) fill_rows(last.lower, part.lower + steps * MATRIX_BYTES, p->x_stride, height, rest);
+            fill_rows(last.upper, part.upper + steps * TILE_ROW_BYTES, p->x_stride, height, rest);
+            if (has_lower) fill_rows(last.lower, part.lower + steps * TILE_ROW_BYTES, p->x_stride, height, rest);
           }
           if (has_lower && has_right)
             add_tile_span(kind, true, true, p, &part, &left);

@@ -53,40 +53,50 @@ INLINE void store_bfloat16(const bool whole, uint16_t *p, vfloat v, size_t n) {
   }
 }
 
+/// What the sums of a vector of outputs need on their way out.
+typedef struct {
+  vfloat bias, gamma;
+  vfloat scale;  ///< FINISH_INTEGERS
+  vint sums;     ///< FINISH_INTEGERS: those of the weights, negative, as `i_parts_of_16`
+} output_terms;
+
+/// The terms of the outputs from `o` on; of the first n of them where the vector is not whole.
+INLINE output_terms terms_of(const finish_kind kind, const bool whole, const ckernels_product *p, size_t o, size_t n) {
+  const bool exact = kind == FINISH_INTEGERS;
+  return (output_terms){
+      .bias = p->bias ? load_some(whole, p->bias + o, n) : v_set(0),
+      .gamma = p->gamma ? load_some(whole, p->gamma + o, n) : v_set(1),
+      .scale = exact ? load_some(whole, p->scales + o, n) : v_set(1),
+      .sums = exact ? i_parts_of_16(i_sub(i_set(0), i_load_some(whole, p->sums + o, n))) : i_set(0),
+  };
+}
+
+/// factors[row] * sum + bias, with what stands for 0 in the row taken off the sum where it is an integer.
+INLINE vfloat linear_result(const finish_kind kind, const bool has_factors, const ckernels_product *p, size_t row, vfloat sum,
+                            const output_terms *terms) {
+  if (kind == FINISH_INTEGERS) {
+    const vint whole = i_add_products_of_16(i_from_bits(sum), i_set(p->zero_points[row]), terms->sums);
+    return v_fma(v_from_int(whole), v_mul(terms->scale, v_set(p->factors[row])), terms->bias);
+  }
+  return has_factors ? v_fma(sum, v_set(p->factors[row]), terms->bias) : v_add(sum, terms->bias);
+}
+
 /// `vectors` vectors of outputs, one or two, from `o` on, of `rows` rows; the first n lanes of the one where it is not whole.
 INLINE void finish_vectors(const finish_kind kind, const ckernels_activation activation, const ckernels_store store, const bool whole,
                            const size_t vectors, const ckernels_product *p, const float *sums, size_t row, size_t rows, size_t o,
                            size_t n) {
-  const bool exact = kind == FINISH_INTEGERS;
-  vfloat bias[2], gamma[2], scale[2];
-  vint parts[2];
+  output_terms terms[2];
 #pragma clang loop unroll(full)
-  for (size_t i = 0; i < vectors; i++) {
-    const size_t start = o + i * LANES;
-    bias[i] = p->bias ? load_some(whole, p->bias + start, n) : v_set(0);
-    gamma[i] = p->gamma ? load_some(whole, p->gamma + start, n) : v_set(1);
-    scale[i] = exact ? load_some(whole, p->scales + start, n) : v_set(1);
-    parts[i] = exact ? i_parts_of_16(i_sub(i_set(0), i_load_some(whole, p->sums + start, n))) : i_set(0);
-  }
+  for (size_t i = 0; i < vectors; i++) terms[i] = terms_of(kind, whole, p, o + i * LANES, n);
   const bool has_gamma = p->gamma, has_factors = p->factors;
-  const float *factors = has_factors ? p->factors + row : NULL;
-  const int32_t *zero_points = exact ? p->zero_points + row : NULL;
   const size_t stride = p->out_stride, width = store == CKERNELS_STORE_BFLOAT16 ? 2 : 4;
   char *out = (char *)p->out + (row * stride + o) * width;
-  for (size_t r = 0; r < rows; r++, sums += PANEL, out += stride * width) {
+  for (size_t r = row; r < row + rows; r++, sums += PANEL, out += stride * width) {
     vfloat y[2];
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < vectors; i++) {
-      if (exact) {
-        const vint sum = i_add_products_of_16(i_load(sums + i * LANES), i_set(zero_points[r]), parts[i]);
-        y[i] = v_fma(v_from_int(sum), v_mul(scale[i], v_set(factors[r])), bias[i]);
-      } else if (has_factors) {
-        y[i] = v_fma(v_load(sums + i * LANES), v_set(factors[r]), bias[i]);
-      } else {
-        y[i] = v_add(v_load(sums + i * LANES), bias[i]);
-      }
-      y[i] = activated(kind, activation, y[i]);
-      if (has_gamma && store != CKERNELS_ADD_FLOAT32) y[i] = v_mul(gamma[i], y[i]);
+      y[i] = activated(kind, activation, linear_result(kind, has_factors, p, r, v_load(sums + i * LANES), &terms[i]));
+      if (has_gamma && store != CKERNELS_ADD_FLOAT32) y[i] = v_mul(terms[i].gamma, y[i]);
     }
     if (store == CKERNELS_STORE_BFLOAT16) {
       if (vectors == 2)
@@ -97,7 +107,7 @@ INLINE void finish_vectors(const finish_kind kind, const ckernels_activation act
 #pragma clang loop unroll(full)
       for (size_t i = 0; i < vectors; i++) {
         float *target = (float *)out + i * LANES;
-        if (store == CKERNELS_ADD_FLOAT32) y[i] = v_fma(gamma[i], y[i], load_some(whole, target, n));
+        if (store == CKERNELS_ADD_FLOAT32) y[i] = v_fma(terms[i].gamma, y[i], load_some(whole, target, n));
         store_some(whole, target, y[i], n);
       }
     }
@@ -135,14 +145,17 @@ FINISH(finish_floats, FINISH_FLOATS, 1)
 FINISH(finish_rounded, FINISH_ROUNDED, 1)
 FINISH(finish_integers, FINISH_INTEGERS, 1)
 
+INLINE finish_kind finish_of(const tile_kind kind) {
+  return tile_is_exact(kind) ? FINISH_INTEGERS : kind == TILE_FLOAT ? FINISH_FLOATS : FINISH_ROUNDED;
+}
+
 /// What remains to be done to a vector of sums of `rows` rows, PANEL apart: those of the outputs from `o` on.
 INLINE void finish_sums(const tile_kind kind, const ckernels_product *p, const float *sums, size_t row, size_t rows, size_t o) {
-  if (tile_is_exact(kind))
-    finish_integers(p, sums, row, rows, o);
-  else if (kind == TILE_FLOAT)
-    finish_floats(p, sums, row, rows, o);
-  else
-    finish_rounded(p, sums, row, rows, o);
+  switch (finish_of(kind)) {
+    case FINISH_FLOATS: return finish_floats(p, sums, row, rows, o);
+    case FINISH_ROUNDED: return finish_rounded(p, sums, row, rows, o);
+    case FINISH_INTEGERS: return finish_integers(p, sums, row, rows, o);
+  }
 }
 
 #endif

@@ -1,4 +1,4 @@
-/// A whole vector, or what is left of a row, in the words of vector.h.
+/// A whole vector, or what is left of a row, in the words of vector.h; and how many rows go through an operation together.
 
 #ifndef CKERNELS_VECTOR_LANES_H
 #define CKERNELS_VECTOR_LANES_H
@@ -13,5 +13,9 @@ INLINE void store_lanes(float *p, vfloat v, size_t rest) {
   else
     v_store(p, v);
 }
+
+// Of a row one step waits for the sum or the largest value that the step before made: steps are taken of so many rows in turn, so that
+// the rows fill each other's waits, and stay in the first-level cache between them.
+enum { ROWS_TOGETHER = 4 };
 
 #endif

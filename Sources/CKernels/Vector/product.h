@@ -59,13 +59,52 @@ INLINE void tile_steps(const tile_kind kind, const size_t rows, const bool is_ha
   }
 }
 
-/// The sums of one tile over the groups of k from `start` to `stop`, those of x and panel, written to sums [rows, PANEL], whose rows
-/// are sums_stride apart, or added to what is there if start > 0; of the first vector of outputs alone where the panel has no more.
+/// Where the whole sums of a tile go from its registers: the product, the tile's first row and output, and the terms of both vectors of outputs.
+typedef struct {
+  const ckernels_product *product;
+  size_t row, output;
+  output_terms terms[2];
+} tile_end;
+
+/// `finish_sums` without an activation, of sums that are still in registers.
+INLINE void end_tile(const tile_kind kind, const size_t rows, vfloat s[TILE_ROWS][2], const tile_end *end) {
+  const ckernels_product *p = end->product;
+  const finish_kind finish = finish_of(kind);
+  const size_t stride = p->out_stride, first = end->row * stride + end->output;
+  if (p->factors) {
+#pragma clang loop unroll(full)
+    for (size_t r = 0; r < rows; r++)
+      for (size_t i = 0; i < 2; i++) s[r][i] = linear_result(finish, true, p, end->row + r, s[r][i], &end->terms[i]);
+  } else if (p->bias) {
+#pragma clang loop unroll(full)
+    for (size_t r = 0; r < rows; r++)
+      for (size_t i = 0; i < 2; i++) s[r][i] = linear_result(finish, false, p, end->row + r, s[r][i], &end->terms[i]);
+  }
+  if (p->store == CKERNELS_STORE_BFLOAT16) {
+#pragma clang loop unroll(full)
+    for (size_t r = 0; r < rows; r++) v_round_to_bfloat16_of_2((uint16_t *)p->out + first + r * stride, s[r][0], s[r][1]);
+    return;
+  }
+  float *out = (float *)p->out + first;
+  if (p->store == CKERNELS_ADD_FLOAT32) {
+#pragma clang loop unroll(full)
+    for (size_t r = 0; r < rows; r++)
+      for (size_t i = 0; i < 2; i++) s[r][i] = v_fma(end->terms[i].gamma, s[r][i], v_load(out + r * stride + i * LANES));
+  }
+#pragma clang loop unroll(full)
+  for (size_t r = 0; r < rows; r++)
+    for (size_t i = 0; i < 2; i++) v_store(out + r * stride + i * LANES, s[r][i]);
+}
+
+/// The sums of one tile over the groups of k from `start` to `stop`, those of x and panel, written to sums [rows, PANEL],
+/// or added to what is there if start > 0; of the first vector of outputs alone where the panel has no more. With a
+/// `last` the sums are whole at `stop`, and go where that says.
 ///
 /// `ahead`, a place in what comes next of the panels, goes to the second-level cache meanwhile, a line each ahead_step bytes a turn (with
 /// few tiles a step may be longer than a line: the processor fetches what follows by itself).
 INLINE void tile_sums(const tile_kind kind, const size_t rows, const bool is_half, const char *x, size_t stride, const char *panel,
-                      size_t start, size_t stop, const char *ahead, size_t ahead_step, float *sums, size_t sums_stride) {
+                      size_t start, size_t stop, const char *ahead, size_t ahead_step, float *sums,
+                      const tile_end *last) {
   size_t stride3 = 3 * stride, stride5 = 5 * stride;
   // Else the compiler makes the address of each row of the one before, by an addition in each step.
   if (TILE_STEPS > 1) __asm__("" : "+r"(stride3), "+r"(stride5));
@@ -86,11 +125,21 @@ INLINE void tile_sums(const tile_kind kind, const size_t rows, const bool is_hal
     }
     for (size_t rest = (end - done) % TILE_STEPS; rest > 0; rest--, x += 4, y += 4, panel += step)
       tile_steps(kind, rows, is_half, 1, x, y, stride, stride3, stride5, panel, s);
+    if (!is_first) {
 #pragma clang loop unroll(full)
-    for (size_t r = 0; r < rows; r++) {
-      float *sum = sums + r * sums_stride;
-      v_store(sum, is_first ? s[r][0] : v_add(v_load(sum), s[r][0]));
-      if (!is_half) v_store(sum + LANES, is_first ? s[r][1] : v_add(v_load(sum + LANES), s[r][1]));
+      for (size_t r = 0; r < rows; r++) {
+        s[r][0] = v_add(v_load(sums + r * PANEL), s[r][0]);
+        if (!is_half) s[r][1] = v_add(v_load(sums + r * PANEL + LANES), s[r][1]);
+      }
+    }
+    if (!is_half && last && end == stop) {
+      end_tile(kind, rows, s, last);
+    } else {
+#pragma clang loop unroll(full)
+      for (size_t r = 0; r < rows; r++) {
+        v_store(sums + r * PANEL, s[r][0]);
+        if (!is_half) v_store(sums + r * PANEL + LANES, s[r][1]);
+      }
     }
     done = end;
     // Else the compiler keeps the sums of sums in registers, too, and spills them in the loop over k.
@@ -100,10 +149,11 @@ INLINE void tile_sums(const tile_kind kind, const size_t rows, const bool is_hal
 
 /// `tile_sums` for a number of rows that is only known now.
 INLINE void tile_sums_of(const tile_kind kind, size_t rows, const bool is_half, const char *x, size_t stride, const char *panel,
-                         size_t start, size_t stop, const char *ahead, size_t ahead_step, float *sums, size_t sums_stride) {
+                         size_t start, size_t stop, const char *ahead, size_t ahead_step, float *sums,
+                         const tile_end *last) {
 #define TILE_CASE(n) \
   case n:            \
-    return tile_sums(kind, n, is_half, x, stride, panel, start, stop, ahead, ahead_step, sums, sums_stride);
+    return tile_sums(kind, n, is_half, x, stride, panel, start, stop, ahead, ahead_step, sums, last);
   switch (rows) {
     TILE_CASE(1)
     TILE_CASE(2)
@@ -131,7 +181,8 @@ enum { MOST_TILES = 288 / TILE_ROWS };
 /// Fetches the lines of out that a tile of float32 will be added to.
 INLINE void fetch_summands(const ckernels_product *p, size_t row, size_t rows, size_t o) {
   const float *out = (const float *)p->out + row * p->out_stride + o;
-  for (size_t r = 0; r < rows; r++) __builtin_prefetch(out + r * p->out_stride);
+  for (size_t r = 0; r < rows; r++)
+    for (size_t i = 0; i < PANEL; i += 16) __builtin_prefetch(out + r * p->out_stride + i);
 }
 
 /// The product, in blocks of rows that stay in the second-level cache beside two panels: the one at work and the next, which is
@@ -148,15 +199,17 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
   size_t room = cache > 2 * span * step ? (cache - 2 * span * step) / (TILE_ROWS * 4 * (span + 1)) : 0;
   if (span < groups && room > MOST_TILES) room = MOST_TILES;
   const size_t blocks = (tiles + (room > 2 ? room : 2) - 1) / (room > 2 ? room : 2);
-  const bool is_plain = !tile_is_exact(kind) && p->store == CKERNELS_STORE_FLOAT32 && !p->bias && !p->factors &&
-                        !p->gamma && p->activation == CKERNELS_IDENTITY;
+  // Sums that need no activation go straight to where they belong.
+  const bool adds = p->store == CKERNELS_ADD_FLOAT32;
+  const bool is_linear = p->activation == CKERNELS_IDENTITY && (adds || !p->gamma);
   float memory[MOST_TILES * TILE_ROWS * PANEL] __attribute__((aligned(64)));
   for (size_t block = 0; block < blocks; block++) {
     const size_t first = block * tiles / blocks, end = (block + 1) * tiles / blocks;
     const char *panel = p->panels;
     for (size_t o = 0; o < p->outputs; o += PANEL) {
-      // Sums that are results go where these belong.
-      const bool is_direct = is_plain && o + PANEL <= p->outputs;
+      const bool is_direct = is_linear && o + PANEL <= p->outputs;
+      tile_end last = {.product = p, .output = o};
+      for (size_t i = 0; i < 2 && is_direct; i++) last.terms[i] = terms_of(finish_of(kind), true, p, o + i * LANES, LANES);
       size_t start = 0, stop = span;
       do {
         const char *next = stop < groups || o + PANEL < p->outputs ? panel + (stop - start) * step : p->panels;
@@ -166,15 +219,15 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
           // Tiles of equal height, give or take a row.
           const size_t row = t * p->rows / tiles, rows = (t + 1) * p->rows / tiles - row;
           const char *x = (const char *)p->x + row * p->x_stride + 4 * start;
-          float *own = span < groups ? memory + (t - first) * TILE_ROWS * PANEL : memory;
-          float *sums = is_direct ? (float *)p->out + row * p->out_stride + o : own;
-          const size_t sums_stride = is_direct ? p->out_stride : PANEL;
+          float *sums = span < groups ? memory + (t - first) * TILE_ROWS * PANEL : memory;
           const char *ahead = next + (t - first) * turns * ahead_step;
-          if (TILE_FETCHES_SUMMANDS && p->store == CKERNELS_ADD_FLOAT32 && stop == groups) fetch_summands(p, row, rows, o);
+          last.row = row;
+          const tile_end *end_of_sums = is_direct && stop == groups ? &last : NULL;
+          if (adds && stop == groups) fetch_summands(p, row, rows, o);
           if (o + LANES < p->outputs)
-            tile_sums_of(kind, rows, false, x, p->x_stride, panel, start, stop, ahead, ahead_step, sums, sums_stride);
+            tile_sums_of(kind, rows, false, x, p->x_stride, panel, start, stop, ahead, ahead_step, sums, end_of_sums);
           else
-            tile_sums_of(kind, rows, true, x, p->x_stride, panel, start, stop, ahead, ahead_step, sums, sums_stride);
+            tile_sums_of(kind, rows, true, x, p->x_stride, panel, start, stop, ahead, ahead_step, sums, NULL);
           if (!is_direct && stop == groups)
             for (size_t i = 0; i < PANEL && o + i < p->outputs; i += LANES) finish_sums(kind, p, sums + i, row, rows, o + i);
         }

@@ -1,6 +1,7 @@
 /// Bodies of `quantize`, `quantize_weights` and `round_to_bfloat16` (see CKernels.h) in the words of vector.h.
 
 #include "../quantization.h"
+#include "lanes.h"
 
 /// `count` <= LANES elements from x on, times their multipliers where there are some; 0 behind them.
 INLINE vfloat multiplied(const float *x, const float *multipliers, size_t count) {
@@ -23,9 +24,8 @@ INLINE void see(row_range *range, vfloat v) {
 /// Levels, not yet rounded, and perhaps below 0.
 INLINE vfloat levels_of(vfloat v, vfloat inverse, vfloat zero) { return v_min(v_set(255), v_fma(v, inverse, zero)); }
 
-/// One row; `multipliers` is NULL in one of the two copies that the compiler makes.
-INLINE quantization quantize_row(const float *x, size_t columns, const float *multipliers, const ckernels_levels *levels,
-                                 ckernels_element element, void *target) {
+/// The levels of a row, from its range.
+INLINE quantization quantization_of_row(const float *x, size_t columns, const float *multipliers, const ckernels_levels *levels) {
   const size_t whole = columns - columns % LANES, rest = columns % LANES;
   // Two chains, as each operation takes several cycles.
   row_range even = {v_set(0), v_set(0), v_set(0)}, odd = even;
@@ -38,9 +38,12 @@ INLINE quantization quantize_row(const float *x, size_t columns, const float *mu
   if (rest) see(&odd, multiplied(x + whole, multipliers ? multipliers + whole : NULL, rest));
   const vfloat low = v_min(even.low, odd.low), high = v_max(even.high, odd.high);
   const bool has_nonfinite = isnan(v_sum(v_add(even.zeros, odd.zeros)));
-  const quantization q =
-      levels->scale ? fixed_quantization(levels->scale, levels->zero_point, has_nonfinite)
-                    : quantization_of(-v_largest(v_sub(v_set(0), low)), v_largest(high), has_nonfinite);
+  return levels->scale ? fixed_quantization(levels->scale, levels->zero_point, has_nonfinite)
+                       : quantization_of(-v_largest(v_sub(v_set(0), low)), v_largest(high), has_nonfinite);
+}
+
+INLINE void quantize_row(const float *x, size_t columns, const float *multipliers, quantization q, ckernels_element element,
+                         void *target) {
   const vfloat inverse = v_set(q.inverse), zero = v_set((float)q.zero_point);
   uint8_t *bytes = (uint8_t *)target;
   uint16_t *words = (uint16_t *)target;
@@ -82,20 +85,32 @@ INLINE quantization quantize_row(const float *x, size_t columns, const float *mu
     for (size_t end = columns; end % 4; end++) bytes[end] = 0;
   else
     for (size_t end = columns; end % 2; end++) words[end] = 0;
-  return q;
+}
+
+/// `multipliers` is NULL in one of the two copies that the compiler makes.
+INLINE void quantize_rows(const float *x, size_t stride, size_t rows, size_t columns, const float *multipliers,
+                          const ckernels_levels *levels, ckernels_element element, void *out, size_t out_stride, float *scales,
+                          int32_t *zero_points) {
+  char *target = out;
+  for (size_t first = 0; first < rows; first += ROWS_TOGETHER) {
+    const size_t count = rows - first < ROWS_TOGETHER ? rows - first : ROWS_TOGETHER;
+    quantization q[ROWS_TOGETHER];
+    for (size_t r = 0; r < count; r++) q[r] = quantization_of_row(x + r * stride, columns, multipliers, levels);
+    for (size_t r = 0; r < count; r++, x += stride, target += out_stride) {
+      quantize_row(x, columns, multipliers, q[r], element, target);
+      scales[first + r] = q[r].scale;
+      zero_points[first + r] = ckernels_zero_point(q[r].zero_point);
+    }
+  }
 }
 
 TARGET static void quantize(const float *x, size_t stride, size_t rows, size_t columns, const ckernels_levels *levels,
                             ckernels_element element, void *out, size_t out_stride, float *scales,
                             int32_t *zero_points) {
-  char *target = out;
-  for (size_t r = 0; r < rows; r++, x += stride, target += out_stride) {
-    const quantization q = levels->multipliers
-                               ? quantize_row(x, columns, levels->multipliers, levels, element, target)
-                               : quantize_row(x, columns, NULL, levels, element, target);
-    scales[r] = q.scale;
-    zero_points[r] = ckernels_zero_point(q.zero_point);
-  }
+  if (levels->multipliers)
+    quantize_rows(x, stride, rows, columns, levels->multipliers, levels, element, out, out_stride, scales, zero_points);
+  else
+    quantize_rows(x, stride, rows, columns, NULL, levels, element, out, out_stride, scales, zero_points);
 }
 
 TARGET static void quantize_weights(const float *w, size_t stride, size_t outputs, size_t inner, int8_t *out,

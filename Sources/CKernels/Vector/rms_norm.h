@@ -1,5 +1,7 @@
 /// Body of `rms_norm` (see CKernels.h) in the words of vector.h.
 
+#include "lanes.h"
+
 INLINE float mean_of_squares(const float *x, size_t whole, size_t rest) {
   vfloat even = v_set(0), odd = v_set(0);  // two chains, as an addition takes several cycles
   size_t i = 0;
@@ -19,15 +21,20 @@ INLINE float mean_of_squares(const float *x, size_t whole, size_t rest) {
 TARGET static void rms_norm(const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
                             size_t columns, const float *gamma, float epsilon) {
   const size_t whole = columns - columns % LANES, rest = columns % LANES;
-  for (size_t r = 0; r < rows; r++, x += x_stride, out += out_stride) {
-    const vfloat scale = v_set(1 / sqrtf(mean_of_squares(x, whole, rest) + epsilon));
-    for (size_t i = 0; i < whole; i += LANES) {
-      const vfloat v = v_mul(v_load(x + i), scale);
-      v_store(out + i, gamma ? v_mul(v, v_load(gamma + i)) : v);
-    }
-    if (rest) {
-      const vfloat v = v_mul(v_load_tail(x + whole, rest, 0), scale);
-      v_store_tail(out + whole, gamma ? v_mul(v, v_load_tail(gamma + whole, rest, 0)) : v, rest);
+  for (size_t first = 0; first < rows; first += ROWS_TOGETHER) {
+    const size_t count = rows - first < ROWS_TOGETHER ? rows - first : ROWS_TOGETHER;
+    float scales[ROWS_TOGETHER];
+    for (size_t r = 0; r < count; r++) scales[r] = 1 / sqrtf(mean_of_squares(x + r * x_stride, whole, rest) + epsilon);
+    for (size_t r = 0; r < count; r++, x += x_stride, out += out_stride) {
+      const vfloat scale = v_set(scales[r]);
+      for (size_t i = 0; i < whole; i += LANES) {
+        const vfloat v = v_mul(v_load(x + i), scale);
+        v_store(out + i, gamma ? v_mul(v, v_load(gamma + i)) : v);
+      }
+      if (rest) {
+        const vfloat v = v_mul(v_load_tail(x + whole, rest, 0), scale);
+        v_store_tail(out + whole, gamma ? v_mul(v, v_load_tail(gamma + whole, rest, 0)) : v, rest);
+      }
     }
   }
 }

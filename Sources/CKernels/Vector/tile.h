@@ -9,7 +9,6 @@
 ///   TILE_STEPS                          groups that a turn of the loop over k takes. Each instruction beside the products counts
 ///                                       where these are short and another program's thread shares the core
 ///   tile_fetches(kind)                  whether the panel is fetched into the first-level cache 8 groups before its turn
-///   TILE_FETCHES_SUMMANDS               whether results that are added to what is there fetch that before the tile
 
 #ifndef CKERNELS_TILE_H
 #define CKERNELS_TILE_H

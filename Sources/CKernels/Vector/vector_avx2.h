@@ -139,6 +139,7 @@ INLINE vdouble d_fma(vdouble a, vdouble b, vdouble c) { return _mm256_fmadd_pd(a
 typedef __m256i vint;
 INLINE vint i_set(int32_t x) { return _mm256_set1_epi32(x); }
 INLINE vint i_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+INLINE vint i_from_bits(vfloat v) { return _mm256_castps_si256(v); }
 INLINE vint i_load_some(const bool whole, const int32_t *p, size_t n) {
   return whole ? i_load(p) : _mm256_maskload_epi32(p, lane_mask(n));
 }
@@ -193,7 +194,7 @@ INLINE void v_transpose(vfloat rows[LANES]) {
 }
 
 #define TILE_ROWS 6
-enum { TILE_STEPS = 4, TILE_FETCHES_SUMMANDS = true };
+enum { TILE_STEPS = 4 };
 
 INLINE bool tile_fetches(const tile_kind kind) { return kind == TILE_WORDS; }
 

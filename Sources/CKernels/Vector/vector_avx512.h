@@ -134,6 +134,7 @@ INLINE vdouble d_fma(vdouble a, vdouble b, vdouble c) { return _mm512_fmadd_pd(a
 typedef __m512i vint;
 INLINE vint i_set(int32_t x) { return _mm512_set1_epi32(x); }
 INLINE vint i_load(const void *p) { return _mm512_loadu_si512(p); }
+INLINE vint i_from_bits(vfloat v) { return _mm512_castps_si512(v); }
 INLINE vint i_load_some(const bool whole, const int32_t *p, size_t n) {
   return whole ? i_load(p) : _mm512_maskz_loadu_epi32(lane_mask(n), p);
 }
@@ -194,7 +195,7 @@ INLINE void v_transpose(vfloat rows[LANES]) {
 }
 
 #define TILE_ROWS 14
-enum { TILE_STEPS = 1, TILE_FETCHES_SUMMANDS = false };
+enum { TILE_STEPS = 1 };
 
 INLINE bool tile_fetches(const tile_kind kind) {
   (void)kind;

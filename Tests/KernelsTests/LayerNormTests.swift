@@ -45,7 +45,7 @@ import Testing
   @Test(arguments: KernelVariant.available, lengths)
   func agreesWithDoublePrecision(variant: KernelVariant, length: Int) throws {
     var random = TestRandom()
-    let x = random.matrix(4, length, gap: 3, in: -2...2)
+    let x = random.matrix(11, length, gap: 3, in: -2...2)
     let gamma = GuardedMatrix(random.floats(length, in: 0...2))
     let beta = GuardedMatrix(random.floats(length))
     try check(variant, x, gamma: gamma, beta: beta)
@@ -76,11 +76,13 @@ import Testing
   func spreadsNonFiniteInputsOverTheirRowAlone(variant: KernelVariant, value: Float) throws {
     for length in [3, 33] {
       for position in [0, length - 1] {
-        let x = GuardedMatrix(rows: 2, columns: length) { $0 == 0 && $1 == position ? value : Float($1) }
+        let x = GuardedMatrix(rows: 7, columns: length) { $0 == 5 && $1 == position ? value : Float($1) }
         try operations(variant).layer_norm(
-          x.base, x.stride, x.base, x.stride, 2, length, nil, nil, 1e-6)
-        #expect(x.values[..<length].contains { $0.isNaN })
-        #expect(x.values[length...].allSatisfy { $0.isFinite })
+          x.base, x.stride, x.base, x.stride, 7, length, nil, nil, 1e-6)
+        for row in 0..<7 {
+          let values = x.values[row * length..<(row + 1) * length]
+          #expect(row == 5 ? values.contains { $0.isNaN } : values.allSatisfy { $0.isFinite })
+        }
       }
     }
   }
@@ -88,9 +90,9 @@ import Testing
   @Test(arguments: KernelVariant.available)
   func worksInPlace(variant: KernelVariant) throws {
     var random = TestRandom()
-    let x = random.matrix(3, 33, gap: 1)
+    let x = random.matrix(7, 33, gap: 1)
     let expected = LayerNormTests.reference(x, gamma: nil, beta: nil, epsilon: 1e-6)
-    try operations(variant).layer_norm(x.base, x.stride, x.base, x.stride, 3, 33, nil, nil, 1e-6)
+    try operations(variant).layer_norm(x.base, x.stride, x.base, x.stride, 7, 33, nil, nil, 1e-6)
     expectClose(x.values, expected) { (1 + abs(expected[$0])) * LayerNormTests.relativeLimit }
     #expect(x.isIntact)
   }

@@ -8,7 +8,7 @@
 // s = Phi(x)
 INLINE vfloat gelu_backward_gate(vfloat x, vfloat *derivative) {
   const vfloat a = v_abs(x), square = v_mul(x, x);
-  const vfloat bell = exp_nonpositive(v_max(v_set(LOWEST_EXPONENT), v_mul(v_set(-0.5f), square)), v_set(0));
+  const vfloat bell = exp_nonpositive(v_max(v_set(LOWEST_EXPONENT), v_mul(v_set(-0.5f), square)), v_set(-0.0f));
   *derivative = v_mul(bell, v_set(0.398942280f));
 
   const vfloat centre = v_fma(x, gelu_centre_polynomial(square), v_set(0.5f));
@@ -19,7 +19,7 @@ INLINE vfloat gelu_backward_gate(vfloat x, vfloat *derivative) {
 // s = sigmoid(v), s' = sigmoid'(v) slope; with e = exp(-|v|) neither cancels.
 INLINE vfloat sigmoid_gate(vfloat v, vfloat slope, vfloat *derivative) {
   const vfloat exponent = v_max(v_set(LOWEST_EXPONENT), v_sub(v_set(0), v_abs(v)));
-  const vfloat e = exp_nonpositive(exponent, v_set(0));
+  const vfloat e = exp_nonpositive(exponent, v_set(-0.0f));
   const vfloat reciprocal = v_div(v_set(1), v_add(v_set(1), e));
   const vfloat smaller = v_mul(e, reciprocal);
   *derivative = v_mul(v_mul(smaller, reciprocal), slope);

@@ -7,7 +7,7 @@
 #define LOWEST_EXPONENT (-104.0f)
 
 /// exp(x + tail) = 2^n (1 + q): returns q, and n through the pointer, for x <= 0 or NaN and a tail of some ulp of
-/// x (0 where x is exact). 1 + q is right to 1 ulp, q itself to some.
+/// x (-0 where x is exact, which needs no addition). 1 + q is right to 1 ulp, q itself to some.
 ///
 /// x = n ln 2 + r with |r| <= ln(2) / 2 (Cody, Waite: ln 2 in two parts, the first of 9 bits, so that n times
 /// it is exact); exp(r) = 1 + r + r^2 p(r), where p is the degree 4 polynomial of least relative error

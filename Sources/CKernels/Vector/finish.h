@@ -64,21 +64,31 @@ typedef struct {
 INLINE output_terms terms_of(const finish_kind kind, const bool whole, const ckernels_product *p, size_t o, size_t n) {
   const bool exact = kind == FINISH_INTEGERS;
   return (output_terms){
-      .bias = p->bias ? load_some(whole, p->bias + o, n) : v_set(0),
+      .bias = p->bias ? load_some(whole, p->bias + o, n) : v_set(-0.0f),  // adds nothing, not even to -0
       .gamma = p->gamma ? load_some(whole, p->gamma + o, n) : v_set(1),
       .scale = exact ? load_some(whole, p->scales + o, n) : v_set(1),
       .sums = exact ? i_parts_of_16(i_sub(i_set(0), i_load_some(whole, p->sums + o, n))) : i_set(0),
   };
 }
 
-/// factors[row] * sum + bias, with what stands for 0 in the row taken off the sum where it is an integer.
-INLINE vfloat linear_result(const finish_kind kind, const bool has_factors, const ckernels_product *p, size_t row, vfloat sum,
+/// What the sums of a row need: its factor and, with integers, the value that stands for 0. NULL where there are none.
+typedef struct {
+  const float *factors;
+  const int32_t *zero_points;
+} row_terms;
+
+INLINE row_terms terms_of_rows(const ckernels_product *p, size_t first) {
+  return (row_terms){p->factors ? p->factors + first : NULL, p->zero_points ? p->zero_points + first : NULL};
+}
+
+/// factor * sum + bias; of integers factor * scale * (sum less what stands for 0) + bias.
+INLINE vfloat linear_result(const finish_kind kind, const bool has_factors, row_terms rows, size_t row, vfloat sum,
                             const output_terms *terms) {
   if (kind == FINISH_INTEGERS) {
-    const vint whole = i_add_products_of_16(i_from_bits(sum), i_set(p->zero_points[row]), terms->sums);
-    return v_fma(v_from_int(whole), v_mul(terms->scale, v_set(p->factors[row])), terms->bias);
+    const vint whole = i_add_products_of_16(i_from_bits(sum), i_set(rows.zero_points[row]), terms->sums);
+    return v_fma(v_from_int(whole), v_mul(terms->scale, v_set(rows.factors[row])), terms->bias);
   }
-  return has_factors ? v_fma(sum, v_set(p->factors[row]), terms->bias) : v_add(sum, terms->bias);
+  return has_factors ? v_fma(sum, v_set(rows.factors[row]), terms->bias) : v_add(sum, terms->bias);
 }
 
 /// `vectors` vectors of outputs, one or two, from `o` on, of `rows` rows; the first n lanes of the one where it is not whole.
@@ -88,14 +98,15 @@ INLINE void finish_vectors(const finish_kind kind, const ckernels_activation act
   output_terms terms[2];
 #pragma clang loop unroll(full)
   for (size_t i = 0; i < vectors; i++) terms[i] = terms_of(kind, whole, p, o + i * LANES, n);
+  const row_terms of_rows = terms_of_rows(p, row);
   const bool has_gamma = p->gamma, has_factors = p->factors;
   const size_t stride = p->out_stride, width = store == CKERNELS_STORE_BFLOAT16 ? 2 : 4;
   char *out = (char *)p->out + (row * stride + o) * width;
-  for (size_t r = row; r < row + rows; r++, sums += PANEL, out += stride * width) {
+  for (size_t r = 0; r < rows; r++, sums += PANEL, out += stride * width) {
     vfloat y[2];
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < vectors; i++) {
-      y[i] = activated(kind, activation, linear_result(kind, has_factors, p, r, v_load(sums + i * LANES), &terms[i]));
+      y[i] = activated(kind, activation, linear_result(kind, has_factors, of_rows, r, v_load(sums + i * LANES), &terms[i]));
       if (has_gamma && store != CKERNELS_ADD_FLOAT32) y[i] = v_mul(terms[i].gamma, y[i]);
     }
     if (store == CKERNELS_STORE_BFLOAT16) {
@@ -145,6 +156,7 @@ FINISH(finish_floats, FINISH_FLOATS, 1)
 FINISH(finish_rounded, FINISH_ROUNDED, 1)
 FINISH(finish_integers, FINISH_INTEGERS, 1)
 
+/// What the sums of tiles of a kind are.
 INLINE finish_kind finish_of(const tile_kind kind) {
   return tile_is_exact(kind) ? FINISH_INTEGERS : kind == TILE_FLOAT ? FINISH_FLOATS : FINISH_ROUNDED;
 }

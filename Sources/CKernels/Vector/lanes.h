@@ -15,7 +15,10 @@ INLINE void store_lanes(float *p, vfloat v, size_t rest) {
 }
 
 // Of a row one step waits for the sum or the largest value that the step before made: steps are taken of so many rows in turn, so that
-// the rows fill each other's waits, and stay in the first-level cache between them.
+// the rows fill each other's waits.
 enum { ROWS_TOGETHER = 4 };
+
+/// How many rows of `rows` go together from `first` on.
+INLINE size_t rows_from(size_t first, size_t rows) { return rows - first < ROWS_TOGETHER ? rows - first : ROWS_TOGETHER; }
 
 #endif

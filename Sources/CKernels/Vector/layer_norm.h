@@ -73,13 +73,15 @@ INLINE void normalize_row(const float *x, float *out, size_t whole, size_t rest,
 TARGET static void layer_norm(const float *x, size_t x_stride, float *out, size_t out_stride, size_t rows,
                               size_t columns, const float *gamma, const float *beta, float epsilon) {
   const size_t rest = columns % LANES, whole = columns - rest;
-  for (size_t first = 0; first < rows; first += ROWS_TOGETHER, x += ROWS_TOGETHER * x_stride, out += ROWS_TOGETHER * out_stride) {
-    const size_t count = rows - first < ROWS_TOGETHER ? rows - first : ROWS_TOGETHER;
+  for (size_t first = 0; first < rows; first += ROWS_TOGETHER) {
+    const size_t count = rows_from(first, rows);
+    const float *from = x + first * x_stride;
+    float *to = out + first * out_stride;
     float means[ROWS_TOGETHER];
     row_moments moments[ROWS_TOGETHER];
-    for (size_t r = 0; r < count; r++) means[r] = row_mean(x + r * x_stride, whole, rest);
-    for (size_t r = 0; r < count; r++) moments[r] = moments_about(x + r * x_stride, whole, rest, v_set(means[r]), epsilon);
+    for (size_t r = 0; r < count; r++) means[r] = row_mean(from + r * x_stride, whole, rest);
+    for (size_t r = 0; r < count; r++) moments[r] = moments_about(from + r * x_stride, whole, rest, v_set(means[r]), epsilon);
     for (size_t r = 0; r < count; r++)
-      normalize_row(x + r * x_stride, out + r * out_stride, whole, rest, v_set(means[r]), moments[r], gamma, beta);
+      normalize_row(from + r * x_stride, to + r * out_stride, whole, rest, v_set(means[r]), moments[r], gamma, beta);
   }
 }

@@ -59,52 +59,62 @@ INLINE void tile_steps(const tile_kind kind, const size_t rows, const bool is_ha
   }
 }
 
-/// Where the whole sums of a tile go from its registers: the product, the tile's first row and output, and the terms of both vectors of outputs.
+/// Where the sums of a tile go from its registers once they are whole: the product, the tile's first row and output, and the terms of both
+/// vectors of outputs.
 typedef struct {
   const ckernels_product *product;
   size_t row, output;
   output_terms terms[2];
-} tile_end;
+} tile_target;
 
-/// `finish_sums` without an activation, of sums that are still in registers.
-INLINE void end_tile(const tile_kind kind, const size_t rows, vfloat s[TILE_ROWS][2], const tile_end *end) {
-  const ckernels_product *p = end->product;
-  const finish_kind finish = finish_of(kind);
-  const size_t stride = p->out_stride, first = end->row * stride + end->output;
-  if (p->factors) {
+INLINE void scale_tile(const finish_kind kind, const bool has_factors, const size_t rows, vfloat s[TILE_ROWS][2],
+                       const tile_target *target) {
+  const row_terms of_rows = terms_of_rows(target->product, target->row);
 #pragma clang loop unroll(full)
-    for (size_t r = 0; r < rows; r++)
-      for (size_t i = 0; i < 2; i++) s[r][i] = linear_result(finish, true, p, end->row + r, s[r][i], &end->terms[i]);
-  } else if (p->bias) {
-#pragma clang loop unroll(full)
-    for (size_t r = 0; r < rows; r++)
-      for (size_t i = 0; i < 2; i++) s[r][i] = linear_result(finish, false, p, end->row + r, s[r][i], &end->terms[i]);
+  for (size_t r = 0; r < rows; r++) {
+    s[r][0] = linear_result(kind, has_factors, of_rows, r, s[r][0], &target->terms[0]);
+    s[r][1] = linear_result(kind, has_factors, of_rows, r, s[r][1], &target->terms[1]);
   }
+}
+
+/// What `finish_sums` does where there is no activation, to sums that are still in registers.
+INLINE void store_tile(const finish_kind kind, const size_t rows, vfloat s[TILE_ROWS][2], const tile_target *target) {
+  const ckernels_product *p = target->product;
+  if (kind == FINISH_INTEGERS || p->factors)
+    scale_tile(kind, true, rows, s, target);
+  else if (p->bias)
+    scale_tile(kind, false, rows, s, target);
+  const size_t stride = p->out_stride, first = target->row * stride + target->output;
   if (p->store == CKERNELS_STORE_BFLOAT16) {
+    uint16_t *out = (uint16_t *)p->out + first;
 #pragma clang loop unroll(full)
-    for (size_t r = 0; r < rows; r++) v_round_to_bfloat16_of_2((uint16_t *)p->out + first + r * stride, s[r][0], s[r][1]);
+    for (size_t r = 0; r < rows; r++) v_round_to_bfloat16_of_2(out + r * stride, s[r][0], s[r][1]);
     return;
   }
   float *out = (float *)p->out + first;
   if (p->store == CKERNELS_ADD_FLOAT32) {
 #pragma clang loop unroll(full)
-    for (size_t r = 0; r < rows; r++)
-      for (size_t i = 0; i < 2; i++) s[r][i] = v_fma(end->terms[i].gamma, s[r][i], v_load(out + r * stride + i * LANES));
+    for (size_t r = 0; r < rows; r++) {
+      s[r][0] = v_fma(target->terms[0].gamma, s[r][0], v_load(out + r * stride));
+      s[r][1] = v_fma(target->terms[1].gamma, s[r][1], v_load(out + r * stride + LANES));
+    }
   }
 #pragma clang loop unroll(full)
-  for (size_t r = 0; r < rows; r++)
-    for (size_t i = 0; i < 2; i++) v_store(out + r * stride + i * LANES, s[r][i]);
+  for (size_t r = 0; r < rows; r++) {
+    v_store(out + r * stride, s[r][0]);
+    v_store(out + r * stride + LANES, s[r][1]);
+  }
 }
 
 /// The sums of one tile over the groups of k from `start` to `stop`, those of x and panel, written to sums [rows, PANEL],
 /// or added to what is there if start > 0; of the first vector of outputs alone where the panel has no more. With a
-/// `last` the sums are whole at `stop`, and go where that says.
+/// `target` the sums are whole at `stop`, and go there; `sums` then holds those of the parts before the last.
 ///
 /// `ahead`, a place in what comes next of the panels, goes to the second-level cache meanwhile, a line each ahead_step bytes a turn (with
 /// few tiles a step may be longer than a line: the processor fetches what follows by itself).
 INLINE void tile_sums(const tile_kind kind, const size_t rows, const bool is_half, const char *x, size_t stride, const char *panel,
                       size_t start, size_t stop, const char *ahead, size_t ahead_step, float *sums,
-                      const tile_end *last) {
+                      const tile_target *target) {
   size_t stride3 = 3 * stride, stride5 = 5 * stride;
   // Else the compiler makes the address of each row of the one before, by an addition in each step.
   if (TILE_STEPS > 1) __asm__("" : "+r"(stride3), "+r"(stride5));
@@ -132,8 +142,8 @@ INLINE void tile_sums(const tile_kind kind, const size_t rows, const bool is_hal
         if (!is_half) s[r][1] = v_add(v_load(sums + r * PANEL + LANES), s[r][1]);
       }
     }
-    if (!is_half && last && end == stop) {
-      end_tile(kind, rows, s, last);
+    if (target && end == stop) {
+      store_tile(finish_of(kind), rows, s, target);
     } else {
 #pragma clang loop unroll(full)
       for (size_t r = 0; r < rows; r++) {
@@ -150,10 +160,10 @@ INLINE void tile_sums(const tile_kind kind, const size_t rows, const bool is_hal
 /// `tile_sums` for a number of rows that is only known now.
 INLINE void tile_sums_of(const tile_kind kind, size_t rows, const bool is_half, const char *x, size_t stride, const char *panel,
                          size_t start, size_t stop, const char *ahead, size_t ahead_step, float *sums,
-                         const tile_end *last) {
+                         const tile_target *target) {
 #define TILE_CASE(n) \
   case n:            \
-    return tile_sums(kind, n, is_half, x, stride, panel, start, stop, ahead, ahead_step, sums, last);
+    return tile_sums(kind, n, is_half, x, stride, panel, start, stop, ahead, ahead_step, sums, target);
   switch (rows) {
     TILE_CASE(1)
     TILE_CASE(2)
@@ -178,11 +188,13 @@ INLINE void tile_sums_of(const tile_kind kind, size_t rows, const bool is_half, 
 // The tiles of a block whose sums are made span by span, and are kept meanwhile.
 enum { MOST_TILES = 288 / TILE_ROWS };
 
-/// Fetches the lines of out that a tile of float32 will be added to.
+enum { LINE = 64 / sizeof(float) };
+
+/// Fetches the lines of out that a tile of float32 will be added to, but for a last one that only begins in it.
 INLINE void fetch_summands(const ckernels_product *p, size_t row, size_t rows, size_t o) {
   const float *out = (const float *)p->out + row * p->out_stride + o;
   for (size_t r = 0; r < rows; r++)
-    for (size_t i = 0; i < PANEL; i += 16) __builtin_prefetch(out + r * p->out_stride + i);
+    for (size_t i = 0; i < PANEL; i += LINE) __builtin_prefetch(out + r * p->out_stride + i);
 }
 
 /// The product, in blocks of rows that stay in the second-level cache beside two panels: the one at work and the next, which is
@@ -199,17 +211,18 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
   size_t room = cache > 2 * span * step ? (cache - 2 * span * step) / (TILE_ROWS * 4 * (span + 1)) : 0;
   if (span < groups && room > MOST_TILES) room = MOST_TILES;
   const size_t blocks = (tiles + (room > 2 ? room : 2) - 1) / (room > 2 ? room : 2);
-  // Sums that need no activation go straight to where they belong.
+  // Sums of whole panels that need no activation, nor a gamma unless they are added, go from registers to where they belong.
   const bool adds = p->store == CKERNELS_ADD_FLOAT32;
-  const bool is_linear = p->activation == CKERNELS_IDENTITY && (adds || !p->gamma);
+  const bool stays_in_registers = p->activation == CKERNELS_IDENTITY && (adds || !p->gamma);
   float memory[MOST_TILES * TILE_ROWS * PANEL] __attribute__((aligned(64)));
   for (size_t block = 0; block < blocks; block++) {
     const size_t first = block * tiles / blocks, end = (block + 1) * tiles / blocks;
     const char *panel = p->panels;
     for (size_t o = 0; o < p->outputs; o += PANEL) {
-      const bool is_direct = is_linear && o + PANEL <= p->outputs;
-      tile_end last = {.product = p, .output = o};
-      for (size_t i = 0; i < 2 && is_direct; i++) last.terms[i] = terms_of(finish_of(kind), true, p, o + i * LANES, LANES);
+      const bool is_direct = stays_in_registers && o + PANEL <= p->outputs;
+      tile_target target = {.product = p, .output = o};
+      if (is_direct)
+        for (size_t i = 0; i < 2; i++) target.terms[i] = terms_of(finish_of(kind), true, p, o + i * LANES, LANES);
       size_t start = 0, stop = span;
       do {
         const char *next = stop < groups || o + PANEL < p->outputs ? panel + (stop - start) * step : p->panels;
@@ -221,11 +234,11 @@ INLINE void multiply_panels(const tile_kind kind, const ckernels_product *p) {
           const char *x = (const char *)p->x + row * p->x_stride + 4 * start;
           float *sums = span < groups ? memory + (t - first) * TILE_ROWS * PANEL : memory;
           const char *ahead = next + (t - first) * turns * ahead_step;
-          last.row = row;
-          const tile_end *end_of_sums = is_direct && stop == groups ? &last : NULL;
+          target.row = row;
+          const tile_target *at_end = is_direct && stop == groups ? &target : NULL;
           if (adds && stop == groups) fetch_summands(p, row, rows, o);
           if (o + LANES < p->outputs)
-            tile_sums_of(kind, rows, false, x, p->x_stride, panel, start, stop, ahead, ahead_step, sums, end_of_sums);
+            tile_sums_of(kind, rows, false, x, p->x_stride, panel, start, stop, ahead, ahead_step, sums, at_end);
           else
             tile_sums_of(kind, rows, true, x, p->x_stride, panel, start, stop, ahead, ahead_step, sums, NULL);
           if (!is_direct && stop == groups)

@@ -24,7 +24,7 @@ INLINE void see(row_range *range, vfloat v) {
 /// Levels, not yet rounded, and perhaps below 0.
 INLINE vfloat levels_of(vfloat v, vfloat inverse, vfloat zero) { return v_min(v_set(255), v_fma(v, inverse, zero)); }
 
-/// The levels of a row, from its range.
+/// The scale and zero point of a row: by its range, or those of `levels`; NaN where the row is not finite.
 INLINE quantization quantization_of_row(const float *x, size_t columns, const float *multipliers, const ckernels_levels *levels) {
   const size_t whole = columns - columns % LANES, rest = columns % LANES;
   // Two chains, as each operation takes several cycles.
@@ -42,6 +42,7 @@ INLINE quantization quantization_of_row(const float *x, size_t columns, const fl
                        : quantization_of(-v_largest(v_sub(v_set(0), low)), v_largest(high), has_nonfinite);
 }
 
+/// One row of levels.
 INLINE void quantize_row(const float *x, size_t columns, const float *multipliers, quantization q, ckernels_element element,
                          void *target) {
   const vfloat inverse = v_set(q.inverse), zero = v_set((float)q.zero_point);
@@ -93,11 +94,12 @@ INLINE void quantize_rows(const float *x, size_t stride, size_t rows, size_t col
                           int32_t *zero_points) {
   char *target = out;
   for (size_t first = 0; first < rows; first += ROWS_TOGETHER) {
-    const size_t count = rows - first < ROWS_TOGETHER ? rows - first : ROWS_TOGETHER;
+    const size_t count = rows_from(first, rows);
+    const float *from = x + first * stride;
     quantization q[ROWS_TOGETHER];
-    for (size_t r = 0; r < count; r++) q[r] = quantization_of_row(x + r * stride, columns, multipliers, levels);
-    for (size_t r = 0; r < count; r++, x += stride, target += out_stride) {
-      quantize_row(x, columns, multipliers, q[r], element, target);
+    for (size_t r = 0; r < count; r++) q[r] = quantization_of_row(from + r * stride, columns, multipliers, levels);
+    for (size_t r = 0; r < count; r++, target += out_stride) {
+      quantize_row(from + r * stride, columns, multipliers, q[r], element, target);
       scales[first + r] = q[r].scale;
       zero_points[first + r] = ckernels_zero_point(q[r].zero_point);
     }

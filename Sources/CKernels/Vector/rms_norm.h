@@ -22,18 +22,20 @@ TARGET static void rms_norm(const float *x, size_t x_stride, float *out, size_t 
                             size_t columns, const float *gamma, float epsilon) {
   const size_t whole = columns - columns % LANES, rest = columns % LANES;
   for (size_t first = 0; first < rows; first += ROWS_TOGETHER) {
-    const size_t count = rows - first < ROWS_TOGETHER ? rows - first : ROWS_TOGETHER;
+    const size_t count = rows_from(first, rows);
+    const float *from = x + first * x_stride;
+    float *to = out + first * out_stride;
     float scales[ROWS_TOGETHER];
-    for (size_t r = 0; r < count; r++) scales[r] = 1 / sqrtf(mean_of_squares(x + r * x_stride, whole, rest) + epsilon);
-    for (size_t r = 0; r < count; r++, x += x_stride, out += out_stride) {
+    for (size_t r = 0; r < count; r++) scales[r] = 1 / sqrtf(mean_of_squares(from + r * x_stride, whole, rest) + epsilon);
+    for (size_t r = 0; r < count; r++, from += x_stride, to += out_stride) {
       const vfloat scale = v_set(scales[r]);
       for (size_t i = 0; i < whole; i += LANES) {
-        const vfloat v = v_mul(v_load(x + i), scale);
-        v_store(out + i, gamma ? v_mul(v, v_load(gamma + i)) : v);
+        const vfloat v = v_mul(v_load(from + i), scale);
+        v_store(to + i, gamma ? v_mul(v, v_load(gamma + i)) : v);
       }
       if (rest) {
-        const vfloat v = v_mul(v_load_tail(x + whole, rest, 0), scale);
-        v_store_tail(out + whole, gamma ? v_mul(v, v_load_tail(gamma + whole, rest, 0)) : v, rest);
+        const vfloat v = v_mul(v_load_tail(from + whole, rest, 0), scale);
+        v_store_tail(to + whole, gamma ? v_mul(v, v_load_tail(gamma + whole, rest, 0)) : v, rest);
       }
     }
   }

@@ -69,26 +69,27 @@ INLINE void exponentials_of_rows(float *x, size_t stride, size_t count, size_t c
 TARGET static void softmax(float *x, size_t stride, size_t rows, size_t columns, float scale) {
   const size_t whole = columns - columns % LANES, rest = columns % LANES;
   for (size_t first = 0; first < rows; first += ROWS_TOGETHER) {
-    const size_t count = rows - first < ROWS_TOGETHER ? rows - first : ROWS_TOGETHER;
+    const size_t count = rows_from(first, rows);
     vfloat sums[ROWS_TOGETHER];
-    exponentials_of_rows(x, stride, count, columns, scale, false, sums);
-    for (size_t r = 0; r < count; r++, x += stride) {
+    exponentials_of_rows(x + first * stride, stride, count, columns, scale, false, sums);
+    for (size_t r = 0; r < count; r++) {
+      float *row = x + (first + r) * stride;
       const vfloat factor = v_set(1 / v_sum(sums[r]));
-      for (size_t i = 0; i < whole; i += LANES) v_store(x + i, v_mul(v_load(x + i), factor));
-      if (rest) v_store_tail(x + whole, v_mul(v_load_tail(x + whole, rest, 0), factor), rest);
+      for (size_t i = 0; i < whole; i += LANES) v_store(row + i, v_mul(v_load(row + i), factor));
+      if (rest) v_store_tail(row + whole, v_mul(v_load_tail(row + whole, rest, 0), factor), rest);
     }
   }
 }
 
 TARGET static void exponentials(float *x, size_t stride, size_t rows, size_t columns, float scale,
                                 ckernels_element element, float *reciprocals) {
-  for (size_t first = 0; first < rows; first += ROWS_TOGETHER, x += ROWS_TOGETHER * stride) {
-    const size_t count = rows - first < ROWS_TOGETHER ? rows - first : ROWS_TOGETHER;
+  for (size_t first = 0; first < rows; first += ROWS_TOGETHER) {
+    const size_t count = rows_from(first, rows);
     vfloat sums[ROWS_TOGETHER];
     if (element == CKERNELS_BFLOAT16)
-      exponentials_of_rows(x, stride, count, columns, scale, true, sums);
+      exponentials_of_rows(x + first * stride, stride, count, columns, scale, true, sums);
     else
-      exponentials_of_rows(x, stride, count, columns, scale, false, sums);
+      exponentials_of_rows(x + first * stride, stride, count, columns, scale, false, sums);
     for (size_t r = 0; r < count; r++) reciprocals[first + r] = columns ? 1 / v_sum(sums[r]) : 0;
   }
 }

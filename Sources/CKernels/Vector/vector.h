@@ -24,7 +24,8 @@
 ///   v_between(seen, v, a, b)    `seen`, changed to nonzero if v holds a magnitude of at least a and below b
 ///   v_round_to_bfloat16         v_to_bfloat16, but that subnormal numbers may become 0;  v_round_to_bfloat16_of_2: of two vectors
 ///   v_pair_halves(a, b)         floats that are bfloat16 by value as words of two: a in the lower halves, b in the upper ones
-///   vint                        a vector of LANES int32;  i_load, i_set, i_sub, i_and, i_or, shifts, v_from_int;  i_from_bits: what the floats of v are in memory
+///   vint                        a vector of LANES int32;  i_load, i_set, i_sub, i_and, i_or, shifts, v_from_int
+///   i_from_bits(v)              what the floats of v are in memory
 ///   i_add_products_of_16(s, a, b)   s + the products of the lower halves + those of the upper ones, int16 each
 ///   v_to_bytes, v_to_words      floats of 0...255, rounded, as 8 or 16 bits;  v_to_signed_bytes: of -128...127
 ///   v_to_bytes_of_4             4 vectors of floats up to 255, those below 0 and NaN as 0

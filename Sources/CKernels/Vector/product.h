@@ -188,6 +188,7 @@ INLINE void tile_sums_of(const tile_kind kind, size_t rows, const bool is_half, 
 // The tiles of a block whose sums are made span by span, and are kept meanwhile.
 enum { MOST_TILES = 288 / TILE_ROWS };
 
+// Floats of a cache line.
 enum { LINE = 64 / sizeof(float) };
 
 /// Fetches the lines of out that a tile of float32 will be added to, but for a last one that only begins in it.

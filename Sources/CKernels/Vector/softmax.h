@@ -56,7 +56,7 @@ INLINE vfloat exponentials_as_halves(float *x, size_t whole, size_t rest, vfloat
 }
 
 /// The exponentials of `count` rows, ROWS_TOGETHER at most, and the sums that they have in each lane.
-INLINE void exponentials_of_rows(float *x, size_t stride, size_t count, size_t columns, float scale, const bool as_halves,
+INLINE void exponentials_of_rows(float *x, size_t stride, size_t count, size_t columns, float scale, bool as_halves,
                                  vfloat sums[ROWS_TOGETHER]) {
   const size_t whole = columns - columns % LANES, rest = columns % LANES;
   float maxima[ROWS_TOGETHER];
@@ -86,10 +86,7 @@ TARGET static void exponentials(float *x, size_t stride, size_t rows, size_t col
   for (size_t first = 0; first < rows; first += ROWS_TOGETHER) {
     const size_t count = rows_from(first, rows);
     vfloat sums[ROWS_TOGETHER];
-    if (element == CKERNELS_BFLOAT16)
-      exponentials_of_rows(x + first * stride, stride, count, columns, scale, true, sums);
-    else
-      exponentials_of_rows(x + first * stride, stride, count, columns, scale, false, sums);
+    exponentials_of_rows(x + first * stride, stride, count, columns, scale, element == CKERNELS_BFLOAT16, sums);
     for (size_t r = 0; r < count; r++) reciprocals[first + r] = columns ? 1 / v_sum(sums[r]) : 0;
   }
 }
